@@ -269,6 +269,11 @@ def learn(run, step, items):
     for path, reply in zip(paths, replies):
         run.highest = max(run.highest, reply[2])
         fields = reply[4]
+        if reply[3] == -101:
+            run.forget(path)
+        for _, _, result in fields.get("results", ()):
+            if result.get("path"):
+                run.learn(result["path"], 0)
         if "path" in fields and "stat" not in fields and fields["path"]:
             run.learn(fields["path"], 0)
         elif "stat" in fields and (name := fields.get("path", path)):

@@ -65,16 +65,19 @@ class Sequence:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.versions = {}  # path -> data version, as far as the replies of the reference told
+        self.watched = [[] for _ in range(SLOTS)]  # paths each slot may hold watches on, newest last
         self.highest = 0  # zxid, relative to the base
         self.kinds, self.weights = zip(*[
             (self.create, 22), (self.delete, 9), (self.set_data, 10), (self.exists, 7), (self.get_data, 7),
             (self.children, 8), (self.get_acl, 4), (self.set_acl, 5), (self.multi, 9), (self.multi_read, 3),
-            (self.simple, 6), (self.add_watch, 4), (self.check_watches, 4), (self.set_watches, 3), (self.login, 2),
+            (self.simple, 6), (self.add_watch, 4), (self.check_watches, 4), (self.set_watches, 3), (self.login, 3),
             (self.bad_path, 4), (self.malformed, 4),
         ])
 
     def prelude(self):
         """Rooms and a quota; the first steps of every run."""
+        for slot, user in enumerate(USERS):
+            yield Step(slot, "call", [(AUTH, jute.auth("digest", user.encode()), jute.AUTH_XID)])
         for path in ("/w", "/p", "/q"):
             yield Step(0, "call", [(CREATE, jute.create(path, b"room", OPEN_ACL, 0), None)])
         limits = b"count=30,bytes=-1=;byteHardLimit=400;countHardLimit=12"
@@ -101,6 +104,9 @@ class Sequence:
         if len(self.versions) > 300:
             self.versions.pop(next(iter(self.versions)))
 
+    def forget(self, path):
+        self.versions.pop(path, None)
+
     def _timeout(self):
         return self.random.choice([-1, 0, 1000, 30000, 35000, 600000])
 
@@ -123,11 +129,11 @@ class Sequence:
 
     def _path(self, rooms=ROOMS):
         room = self.random.choice(rooms)
-        if self.versions and self.random.random() < 0.4:
+        if self.versions and self.random.random() < 0.6:
             known = [p for p in self.versions if p.startswith(room)]
             if known:
                 return self.random.choice(known)
-        depth = self.random.choice([0, 1, 1, 1, 2, 2, 3])
+        depth = self.random.choice([0, 1, 1, 1, 1, 2, 2, 3])
         return "/".join([room] + [self.random.choice(NAMES) for _ in range(depth)])
 
     def _data(self):
@@ -157,7 +163,7 @@ class Sequence:
             scheme, identity = self.random.choice(
                 [("digest", digest_id(u)) for u in USERS] + [("digest", ":h"), ("digest", "a:b:")]
                 + [("ip", "127.0.0.1"), ("ip", "10.0.0.0/8"), ("ip", "0.0.0.0/0")]
-                + [("auth", ""), ("auth", None), ("world", "anyone")])
+                + [("world", "anyone")] + ([("auth", ""), ("auth", None)] if self.random.random() < 0.3 else []))
             entries.append((self.random.choice([31, 31, 1, 2, 3, 5, 16, 15, 0, 95]), scheme, identity))
         self.random.shuffle(entries)
         return entries
@@ -167,7 +173,10 @@ class Sequence:
         return ["persistent", "recursive", "standard", "standard"][zlib.crc32(f"{slot}{path}".encode()) % 4]
 
     def _watch(self, slot, path):
-        return self._mode(slot, path) == "standard" and self.random.random() < 0.5
+        watch = self._mode(slot, path) == "standard" and self.random.random() < 0.5
+        if watch:
+            self.watched[slot].append(path)
+        return watch
 
     # Requests
 
@@ -180,7 +189,7 @@ class Sequence:
     def _create(self, path, acl):
         op = self.random.choice([CREATE, CREATE, CREATE2, CREATE2, CREATE_CONTAINER, CREATE_TTL])
         if op == CREATE_TTL:
-            ttl = self.random.choice([TTL, 1 << 35, TTL, 0, -1, 1 << 40, 1 << 62])
+            ttl = self.random.choice([TTL, TTL, TTL, 1 << 35, (1 << 40) - 1, 0, -1, 1 << 40])
             return op, jute.create_ttl(path, self._data(), acl, self.random.choice([5, 6]), ttl)
         flags = 4 if op == CREATE_CONTAINER else self.random.choice([0, 0, 0, 1, 1, 2, 3])
         if self.random.random() < 0.03 and op != CREATE_CONTAINER:
@@ -252,11 +261,15 @@ class Sequence:
 
     def add_watch(self, slot):
         path = self._path()
+        while self._mode(slot, path) == "standard" and self.random.random() < 0.9:
+            path = self._path()
+        self.watched[slot].append(path)
         mode = {"persistent": 0, "recursive": 1, "standard": 7}[self._mode(slot, path)]  # 7: refused with -5
         return ADD_WATCH, jute.path_number(path, mode)
 
     def check_watches(self, slot):
-        path = self._path()
+        recent = self.watched[slot] = self.watched[slot][-20:]
+        path = self.random.choice(recent) if recent and self.random.random() < 0.7 else self._path()
         kinds = [1, 2, 3, 3, 0, 9] if self._mode(slot, path) == "standard" else [3, 3, 0]
         return self.random.choice([CHECK_WATCHES, REMOVE_WATCHES]), jute.path_number(path, self.random.choice(kinds))
 
