@@ -121,11 +121,6 @@ class Server:
         """SIGTERM: a clean stop. Returns the exit status."""
         return self._end(signal.SIGTERM)
 
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
 
     def _end(self, how):
         if self.process is None:
