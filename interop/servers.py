@@ -121,7 +121,6 @@ class Server:
         """SIGTERM: a clean stop. Returns the exit status."""
         return self._end(signal.SIGTERM)
 
-
     def _end(self, how):
         if self.process is None:
             return None
