@@ -18,6 +18,7 @@ PORTS = os.environ.get("ROOKEEPER_INTEROP_PORTS", "23100-23199")
 START_SECONDS = 30
 STOP_SECONDS = 10
 LOG_LINES = 12
+LOG_WIDTH = 200
 JAVA_JARS = "/usr/share/java"
 JAVA_MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
 # A small heap and one compiler: the server starts in about a second and leaves the other core alone.
@@ -148,7 +149,7 @@ class Server:
     def log_tail(self, lines=LOG_LINES):
         try:
             with open(self.log_path, errors="replace") as file:
-                kept = [line.rstrip("\n") for line in file if not line.startswith("\tat ")]
+                kept = [line.rstrip("\n")[:LOG_WIDTH] for line in file if not line.startswith("\tat ")]
                 return kept[-lines:]
         except OSError:
             return ["(no log)"]
