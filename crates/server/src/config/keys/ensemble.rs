@@ -1,0 +1,169 @@
+//! Ensemble (operations, 1.6). None of it matters to a standalone server.
+
+use super::{
+    Key,
+    Kind::{Flag, Number, YesNo},
+    NO_EFFECT, NOT_BUILT, Place, bare, property,
+};
+
+pub(super) const KEYS: &[Key] = &[
+    property(
+        "leaderServes",
+        YesNo(true),
+        NOT_BUILT,
+        "Only `no` makes the leader close its client port.",
+    ),
+    property(
+        "cnxTimeout",
+        Number(5000),
+        NOT_BUILT,
+        "Milliseconds to connect for an election.",
+    ),
+    property(
+        "quorumCnxnTimeoutMs",
+        Number(-1),
+        NOT_BUILT,
+        "Milliseconds to wait for a message there; -1: `syncLimit`.",
+    ),
+    property(
+        "tcpKeepAlive",
+        Flag(false),
+        NOT_BUILT,
+        "Keep-alive on sockets between servers.",
+    ),
+    property(
+        "electionPortBindRetry",
+        Number(3),
+        NOT_BUILT,
+        "Tries to bind the election port; 0: for ever.",
+    ),
+    property(
+        "fastleader.minNotificationInterval",
+        Number(200),
+        NOT_BUILT,
+        "Shortest pause between election messages, milliseconds.",
+    ),
+    property(
+        "fastleader.maxNotificationInterval",
+        Number(60_000),
+        NOT_BUILT,
+        "Longest pause between election messages, milliseconds.",
+    ),
+    property(
+        "leader.maxTimeToWaitForEpoch",
+        Number(-1),
+        NOT_BUILT,
+        "Milliseconds before a leader gives up early.",
+    ),
+    property(
+        "leader.maxConcurrentSnapSyncs",
+        Number(10),
+        NOT_BUILT,
+        "Learners fed with a snapshot at a time.",
+    ),
+    property(
+        "leader.maxConcurrentSnapshots",
+        Number(10),
+        NOT_BUILT,
+        "Name of the same in 3.5.",
+    ),
+    property(
+        "leader.maxConcurrentDiffSyncs",
+        Number(100),
+        NOT_BUILT,
+        "Learners fed with a difference at a time.",
+    ),
+    property(
+        "leader.closeSocketAsync",
+        Flag(false),
+        NO_EFFECT,
+        "Close sockets in a thread of its own.",
+    )
+    .at(Place::AnyForm),
+    property(
+        "learner.closeSocketAsync",
+        Flag(false),
+        NO_EFFECT,
+        "Same, on learners.",
+    )
+    .at(Place::AnyForm),
+    property(
+        "learner.asyncSending",
+        Flag(false),
+        NO_EFFECT,
+        "Send in a thread of its own.",
+    )
+    .at(Place::AnyForm),
+    bare(
+        "leader.nodelay",
+        Flag(true),
+        NOT_BUILT,
+        "No delay on the leader's sockets.",
+    ),
+    bare(
+        "follower.nodelay",
+        Flag(true),
+        NOT_BUILT,
+        "No delay on a follower's sockets.",
+    ),
+    property(
+        "leader.ackLoggingFrequency",
+        Number(1000),
+        NO_EFFECT,
+        "Log one acknowledgement in so many.",
+    ),
+    property(
+        "messageTracker.BufferSize",
+        Number(10),
+        NO_EFFECT,
+        "Messages kept for a debug trace.",
+    ),
+    property(
+        "messageTracker.Enabled",
+        Flag(false),
+        NO_EFFECT,
+        "Keep that trace.",
+    ),
+    property(
+        "leaderConnectDelayDuringRetryMs",
+        Number(100),
+        NOT_BUILT,
+        "Milliseconds between connects to the leader.",
+    ),
+    property(
+        "observer.reconnectDelayMs",
+        Number(0),
+        NOT_BUILT,
+        "Milliseconds an observer waits before it returns.",
+    ),
+    property(
+        "observer.election.DelayMs",
+        Number(200),
+        NOT_BUILT,
+        "Milliseconds an observer waits before an election.",
+    ),
+    property(
+        "observerMaster.sizeLimit",
+        Number(33_554_432),
+        NOT_BUILT,
+        "Bytes kept for observers.",
+    ),
+    property(
+        "forward_learner_requests_to_commit_processor_disabled",
+        Flag(false),
+        NO_EFFECT,
+        "Memory on the leader.",
+    ),
+    property(
+        "follower.skipLearnerRequestToNextProcessor",
+        Flag(false),
+        NO_EFFECT,
+        "Memory on a follower.",
+    ),
+    property(
+        "controllerPort",
+        Number(0),
+        NO_EFFECT,
+        "Fault injection for tests of the Java server.",
+    ),
+];

@@ -1,0 +1,143 @@
+//! Storage and write path (operations, 1.4 and 1.9).
+
+use super::{
+    HONOURED, Key,
+    Kind::{Flag, Number, NumberOr, Word, YesNo},
+    NO_EFFECT, NOT_BUILT, Place, bare, property,
+};
+
+pub(super) const KEYS: &[Key] = &[
+    property(
+        "preAllocSize",
+        Number(65_536),
+        HONOURED,
+        "KiB by which a log file grows at a time.",
+    ),
+    property(
+        "snapCount",
+        Number(100_000),
+        HONOURED,
+        "Transactions between snapshots, half of it random; at least 2.",
+    ),
+    property(
+        "snapSizeLimitInKb",
+        Number(4_194_304),
+        HONOURED,
+        "KiB of log between snapshots; 0 or less: no limit.",
+    ),
+    property(
+        "txnLogSizeLimitInKb",
+        Number(-1),
+        HONOURED,
+        "KiB after which a log file is followed by a new one; 0 or less: no limit.",
+    ),
+    property(
+        "commitLogCount",
+        Number(500),
+        NOT_BUILT,
+        "Committed proposals kept for learners.",
+    ),
+    property(
+        "snapshotSizeFactor",
+        Word("0.33"),
+        NOT_BUILT,
+        "Share of the snapshot up to which learners are fed from the log.",
+    ),
+    property(
+        "fsync.warningthresholdms",
+        Number(1000),
+        HONOURED,
+        "Milliseconds above which a sync of the log is worth a warning.",
+    )
+    .at(Place::AnyForm),
+    property(
+        "forceSync",
+        YesNo(true),
+        HONOURED,
+        "Only `no` stops syncing the log: a power cut then loses acknowledged writes.",
+    ),
+    property(
+        "flushDelay",
+        Number(0),
+        HONOURED,
+        "Milliseconds to wait for more writes before a sync.",
+    ),
+    property(
+        "maxWriteQueuePollTime",
+        NumberOr("flushDelay / 3"),
+        NOT_BUILT,
+        "Milliseconds of quiet that end the delay early.",
+    ),
+    property(
+        "maxBatchSize",
+        Number(1000),
+        HONOURED,
+        "Transactions in one sync at most.",
+    ),
+    property(
+        "snapshot.compression.method",
+        Word(""),
+        HONOURED,
+        "`gz`, `snappy` or nothing; all forms are always read.",
+    ),
+    property(
+        "snapshot.trust.empty",
+        Flag(false),
+        HONOURED,
+        "Accept logs without any snapshot.",
+    ),
+    property(
+        "digest.enabled",
+        Flag(true),
+        HONOURED,
+        "Digest of the tree in transactions and snapshots.",
+    ),
+    property(
+        "serializeLastProcessedZxid.enabled",
+        Flag(true),
+        HONOURED,
+        "Write the last zxid at the end of snapshots.",
+    ),
+    property(
+        "closeSessionTxn.enabled",
+        Flag(true),
+        HONOURED,
+        "Write removed ephemerals into the transaction that closes a session.",
+    ),
+    property(
+        "datadir.autocreate",
+        Flag(true),
+        HONOURED,
+        "Create missing data directories.",
+    ),
+    property(
+        "db.autocreate",
+        Flag(true),
+        HONOURED,
+        "Start with an empty database when there is none.",
+    ),
+    bare(
+        "jute.maxbuffer",
+        Number(1_048_575),
+        HONOURED,
+        "Bytes of the largest request; `0x` and `0` prefixes allowed. Same value on all servers and clients.",
+    ),
+    property(
+        "jute.maxbuffer.extrasize",
+        NumberOr("jute.maxbuffer"),
+        HONOURED,
+        "Extra bytes allowed in log records; at least 1024.",
+    ),
+    property(
+        "forceSnapshotSync",
+        Flag(false),
+        NOT_BUILT,
+        "Always send snapshots to learners.",
+    ),
+    property(
+        "intBufferStartingSizeBytes",
+        Number(1024),
+        NO_EFFECT,
+        "First size of an internal buffer.",
+    ),
+];
