@@ -12,5 +12,15 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod acl;
+mod acl_table;
+pub mod apply;
 pub mod auth;
+pub mod expiry;
+pub mod image;
+pub mod pending;
+pub mod prep;
+pub mod quota;
+pub mod reaper;
+pub mod tree;
 pub mod watches;
+mod znode;

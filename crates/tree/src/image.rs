@@ -1,0 +1,553 @@
+//! The state as a byte stream: the same body in a snapshot file and in a leader's SNAP (disk formats 4.1, between the file header
+//! and the first seal).
+//!
+//! Writing neither stops nor copies the tree. [`Tree::open_image`] fixes a zxid; from then on a znode is saved aside before its
+//! first change or its end, and [`Image::next_chunk`] walks the slab a piece at a time, taking the saved znode where there is one. So the
+//! image is exactly the tree at its zxid, whatever is written meanwhile.
+//!
+//! Reading builds a tree from such a stream, znode by znode, without holding the stream.
+//!
+//! Invariants:
+//! - A znode belongs to an open image iff it was live when the image was opened: its slab place is below `bound` and its creation
+//!   is not after the image's zxid.
+//! - Parents are written before their children.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use rookeeper_proto::acl::{self, Acl};
+use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_proto::jute::{DecodeError, Reader, Writer, decode_text};
+use rookeeper_proto::path;
+use rookeeper_proto::source::{Source, SourceError};
+use rookeeper_proto::stat::StatPersisted;
+use thiserror::Error;
+
+use crate::tree::{Tree, TreeOptions};
+use crate::znode::{NodeId, Znode};
+
+/// A znode as it was when the image was opened.
+#[derive(Debug)]
+struct Saved {
+    znode: Znode,
+    owner: i64,
+}
+
+/// The tree's side of an open image.
+#[derive(Debug)]
+pub(crate) struct OpenImage {
+    zxid: Zxid,
+    bound: u32,
+    /// Looked up by id only.
+    saved: HashMap<NodeId, Saved, FixedState>,
+    /// Places below this one are written: a change there needs no saving any more.
+    written: Arc<AtomicU32>,
+}
+
+/// The writer's side of an open image: call [`Self::next_chunk`] until it says that it is done, then [`Tree::close_image`].
+#[derive(Debug)]
+pub struct Image {
+    zxid: Zxid,
+    digest: i64,
+    head: Vec<u8>,
+    bound: u32,
+    cursor: u32,
+    emitted: Vec<u64>,
+    written: Arc<AtomicU32>,
+    /// Path of the last parent met: siblings often follow each other.
+    parent: Option<(NodeId, String)>,
+    ended: bool,
+}
+
+/// Why no image could be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an image is being written already")]
+pub struct ImageBusy;
+
+impl Tree {
+    /// Begins an image of the tree as it is now. One at a time.
+    pub fn open_image(&mut self) -> Result<Image, ImageBusy> {
+        if self.image.is_some() {
+            return Err(ImageBusy);
+        }
+        let written = Arc::new(AtomicU32::new(0));
+        let bound = self.slab.bound();
+        self.image = Some(OpenImage {
+            zxid: self.last_zxid,
+            bound,
+            saved: HashMap::with_hasher(FixedState::default()),
+            written: Arc::clone(&written),
+        });
+        Ok(Image {
+            zxid: self.last_zxid,
+            digest: self.digest(),
+            head: self.image_head(),
+            bound,
+            cursor: 0,
+            emitted: vec![0; (bound as usize).div_ceil(64)],
+            written,
+            parent: None,
+            ended: false,
+        })
+    }
+
+    /// Ends the image and frees what was saved for it.
+    pub fn close_image(&mut self) {
+        self.image = None;
+    }
+
+    /// Sessions and ACLs: few enough to be written at once.
+    fn image_head(&self) -> Vec<u8> {
+        let mut head = Vec::new();
+        head.put_count(self.sessions.len());
+        for (session, timeout_ms) in &self.sessions {
+            head.put_i64(session.0);
+            head.put_i32(*timeout_ms);
+        }
+        head.put_count(self.acls.iter().len());
+        for (id, acl) in self.acls.iter() {
+            head.put_i64(id.wire());
+            acl::encode_list(acl, &mut head);
+        }
+        head
+    }
+
+    /// Saves the znode for the open image, before it changes.
+    pub(crate) fn save_changing(&mut self, id: NodeId) {
+        if self
+            .image
+            .as_ref()
+            .is_some_and(|image| id.0 >= image.written.load(Ordering::Relaxed))
+        {
+            self.save_leaving(id);
+        }
+    }
+
+    /// Saves the znode for the open image, before it goes: its name and parent are needed even when it is written already, for
+    /// the paths of descendants that are not.
+    pub(crate) fn save_leaving(&mut self, id: NodeId) {
+        let Some(image) = &self.image else { return };
+        if id.0 >= image.bound || image.saved.contains_key(&id) {
+            return;
+        }
+        let znode = self.slab.get(id);
+        if !znode.live || znode.czxid > image.zxid {
+            return;
+        }
+        let saved = Saved {
+            znode: znode.without_children(),
+            owner: self.owner(id),
+        };
+        if let Some(image) = &mut self.image {
+            image.saved.insert(id, saved);
+        }
+    }
+
+    /// The znode at `id` as the open image sees it.
+    fn image_view(&self, id: NodeId) -> Option<(&Znode, i64)> {
+        let image = self.image.as_ref()?;
+        if let Some(saved) = image.saved.get(&id) {
+            return Some((&saved.znode, saved.owner));
+        }
+        let znode = self.slab.get(id);
+        (znode.live && znode.czxid <= image.zxid).then(|| (znode, self.owner(id)))
+    }
+}
+
+impl Image {
+    /// The last transaction in the image.
+    #[must_use]
+    pub const fn zxid(&self) -> Zxid {
+        self.zxid
+    }
+
+    /// The digest of the tree in the image.
+    #[must_use]
+    pub const fn digest(&self) -> i64 {
+        self.digest
+    }
+
+    /// Appends about `budget` bytes of the stream to `out`; false when that was the end. `tree` is the tree that opened it.
+    pub fn next_chunk(&mut self, tree: &Tree, budget: usize, out: &mut Vec<u8>) -> bool {
+        if self.ended {
+            return false;
+        }
+        let goal = out.len() + budget;
+        out.append(&mut self.head);
+        while self.cursor < self.bound {
+            if out.len() >= goal {
+                return true;
+            }
+            self.emit(tree, NodeId(self.cursor), out);
+            self.cursor += 1;
+            self.written.store(self.cursor, Ordering::Relaxed);
+        }
+        out.put_string(path::ROOT);
+        self.ended = true;
+        false
+    }
+
+    /// Writes a znode, after those of its ancestors that are not written yet.
+    fn emit(&mut self, tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
+        let mut line = Vec::new();
+        let mut at = id;
+        while !self.is_emitted(at) {
+            let Some((znode, _)) = tree.image_view(at) else {
+                break;
+            };
+            line.push(at);
+            if at == NodeId::ROOT {
+                break;
+            }
+            at = NodeId(znode.parent);
+        }
+        for id in line.into_iter().rev() {
+            self.write_node(tree, id, out);
+            self.mark_emitted(id);
+        }
+    }
+
+    fn write_node(&mut self, tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
+        let Some((znode, owner)) = tree.image_view(id) else {
+            return;
+        };
+        if id == NodeId::ROOT {
+            out.put_string("");
+        } else {
+            let parent = self.parent_path(tree, NodeId(znode.parent));
+            out.put_count(parent.len() + 1 + znode.name().len());
+            out.extend_from_slice(parent.as_bytes());
+            out.push(b'/');
+            out.extend_from_slice(znode.name());
+        }
+        out.put_buffer(znode.data());
+        out.put_i64(znode.acl.wire());
+        znode.persisted(owner).encode(out);
+    }
+
+    /// The path of a parent, empty for the root.
+    fn parent_path(&mut self, tree: &Tree, parent: NodeId) -> &str {
+        let known = self.parent.take().filter(|(id, _)| *id == parent);
+        let entry = known.unwrap_or_else(|| (parent, path_in_image(tree, parent)));
+        &self.parent.insert(entry).1
+    }
+
+    fn is_emitted(&self, id: NodeId) -> bool {
+        let word = self
+            .emitted
+            .get(id.index() / 64)
+            .copied()
+            .unwrap_or_default();
+        word >> (id.index() % 64) & 1 == 1
+    }
+
+    fn mark_emitted(&mut self, id: NodeId) {
+        if let Some(word) = self.emitted.get_mut(id.index() / 64) {
+            *word |= 1 << (id.index() % 64);
+        }
+    }
+}
+
+fn path_in_image(tree: &Tree, id: NodeId) -> String {
+    let mut names = Vec::new();
+    let mut at = id;
+    while at != NodeId::ROOT {
+        let Some((znode, _)) = tree.image_view(at) else {
+            break;
+        };
+        names.push(znode.name());
+        at = NodeId(znode.parent);
+    }
+    let mut path = Vec::new();
+    for name in names.iter().rev() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    String::from_utf8(path).unwrap_or_default()
+}
+
+/// Why a stream is not an image.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The stream ended or could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A record is malformed.
+    #[error("malformed record: {0}")]
+    Record(#[from] DecodeError),
+    /// The first znode is not the root.
+    #[error("the first znode is {0:?} instead of the root")]
+    NoRoot(String),
+    /// A znode comes before its parent.
+    #[error("the znode {0:?} comes before its parent")]
+    NoParent(String),
+    /// A znode comes twice.
+    #[error("the znode {0:?} comes twice")]
+    Twice(String),
+}
+
+/// Builds the tree at `zxid` from a stream.
+pub fn load(source: &mut dyn Source, zxid: Zxid, options: TreeOptions) -> Result<Tree, ImageError> {
+    let mut loader = Loader {
+        tree: Tree::bare(options),
+        acls: HashMap::default(),
+        parent: None,
+    };
+    loader.sessions(source)?;
+    loader.acl_map(source)?;
+    while loader.node(source)? {}
+    let mut tree = loader.tree;
+    if tree.node_count() == 0 {
+        return Err(ImageError::NoRoot(path::ROOT.to_owned()));
+    }
+    tree.last_zxid = zxid;
+    tree.find_quotas();
+    Ok(tree)
+}
+
+struct Loader {
+    tree: Tree,
+    /// ACLs by their reference in the stream.
+    acls: HashMap<i64, Vec<Acl>, FixedState>,
+    parent: Option<(String, NodeId)>,
+}
+
+impl Loader {
+    fn sessions(&mut self, source: &mut dyn Source) -> Result<(), ImageError> {
+        for _ in 0..i32_of(source)? {
+            let session = SessionId(i64_of(source)?);
+            self.tree.sessions.insert(session, i32_of(source)?);
+        }
+        Ok(())
+    }
+
+    fn acl_map(&mut self, source: &mut dyn Source) -> Result<(), ImageError> {
+        for _ in 0..i32_of(source)? {
+            let reference = i64_of(source)?;
+            let mut acl = Vec::new();
+            for _ in 0..i32_of(source)? {
+                let perms = i32_of(source)?;
+                let scheme = string_of(source)?;
+                acl.push(Acl::new(perms, scheme, string_of(source)?));
+            }
+            self.acls.insert(reference, acl);
+        }
+        Ok(())
+    }
+
+    /// Reads one znode; false at the end mark.
+    fn node(&mut self, source: &mut dyn Source) -> Result<bool, ImageError> {
+        let path = string_of(source)?;
+        if path == path::ROOT {
+            return Ok(false);
+        }
+        let data = match i32_of(source)? {
+            -1 => None,
+            len => Some(Bytes::copy_from_slice(source.take(length(len)?)?)),
+        };
+        let reference = i64_of(source)?;
+        let stat = StatPersisted::decode(&mut Reader::new(source.take(StatPersisted::LEN)?))?;
+        self.insert(path, data.as_deref(), reference, &stat)?;
+        Ok(true)
+    }
+
+    fn insert(
+        &mut self,
+        path: String,
+        data: Option<&[u8]>,
+        reference: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), ImageError> {
+        let tree = &mut self.tree;
+        let acl = match self.acls.get(&reference) {
+            Some(acl) => tree.acls.acquire(acl),
+            // -1, or a reference that a fuzzy Java snapshot has not: the log brings the ACL.
+            None => tree.acls.acquire(&Acl::open()),
+        };
+        if tree.node_count() == 0 {
+            if !path.is_empty() {
+                return Err(ImageError::NoRoot(path));
+            }
+            tree.insert_below(NodeId::ROOT, "", "", data, acl, stat);
+            return Ok(());
+        }
+        let Some((parent_path, name)) = path.rsplit_once('/') else {
+            return Err(ImageError::NoParent(path));
+        };
+        let parent = match &self.parent {
+            Some((known, id)) if known == parent_path => *id,
+            _ => match tree.find(parent_path) {
+                Some(id) => id,
+                None => return Err(ImageError::NoParent(path)),
+            },
+        };
+        if tree.child(parent, name.as_bytes()).is_some() {
+            return Err(ImageError::Twice(path));
+        }
+        tree.insert_below(parent, name, &path, data, acl, stat);
+        if self.parent.as_ref().is_none_or(|(_, id)| *id != parent) {
+            self.parent = Some((parent_path.to_owned(), parent));
+        }
+        Ok(())
+    }
+}
+
+fn length(len: i32) -> Result<usize, DecodeError> {
+    usize::try_from(len).map_err(|_| DecodeError::NegativeLength(len))
+}
+
+fn i32_of(source: &mut dyn Source) -> Result<i32, ImageError> {
+    Ok(Reader::new(source.take(4)?).i32()?)
+}
+
+fn i64_of(source: &mut dyn Source) -> Result<i64, ImageError> {
+    Ok(Reader::new(source.take(8)?).i64()?)
+}
+
+fn string_of(source: &mut dyn Source) -> Result<String, ImageError> {
+    match i32_of(source)? {
+        -1 => Ok(String::new()),
+        len => Ok(decode_text(source.take(length(len)?)?).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rookeeper_proto::txn::{CreateKind, CreateTxn, DeleteTxn, SetDataTxn, Txn, TxnHeader};
+
+    use super::*;
+
+    struct Slice<'a>(&'a [u8]);
+
+    impl Source for Slice<'_> {
+        fn take(&mut self, n: usize) -> Result<&[u8], SourceError> {
+            let (head, tail) = self
+                .0
+                .split_at_checked(n)
+                .ok_or_else(|| SourceError("short".into()))?;
+            self.0 = tail;
+            Ok(head)
+        }
+    }
+
+    fn apply(tree: &mut Tree, txn: Txn) {
+        let zxid = tree.last_zxid().next();
+        let header = TxnHeader {
+            session: SessionId(1),
+            cxid: 0,
+            zxid,
+            time: 5,
+            kind: txn.kind().code(),
+        };
+        tree.apply(&header, &txn, &mut Vec::new());
+    }
+
+    fn create(tree: &mut Tree, path: &str) {
+        apply(
+            tree,
+            Txn::Create(CreateTxn {
+                kind: CreateKind::Plain {
+                    ephemeral: path.contains('e'),
+                },
+                path: path.into(),
+                data: Some(path.to_owned().into()),
+                acl: vec![Acl::new(3, "world", "anyone")],
+                parent_cversion: -1,
+            }),
+        );
+    }
+
+    fn delete(tree: &mut Tree, path: &str) {
+        apply(
+            tree,
+            Txn::Delete(DeleteTxn {
+                path: path.into(),
+                by_server: false,
+            }),
+        );
+    }
+
+    fn set(tree: &mut Tree, path: &str) {
+        let set = SetDataTxn {
+            path: path.into(),
+            data: None,
+            version: 9,
+            reconfig: false,
+        };
+        apply(tree, Txn::SetData(set));
+    }
+
+    fn describe(tree: &Tree) -> Vec<(String, StatPersisted, Option<Vec<u8>>, Vec<Acl>)> {
+        let mut nodes: Vec<_> = tree
+            .iter()
+            .map(|v| {
+                (
+                    v.path(),
+                    v.persisted(),
+                    v.data().map(<[u8]>::to_vec),
+                    v.acl().to_vec(),
+                )
+            })
+            .collect();
+        nodes.sort_by(|a, b| a.0.cmp(&b.0));
+        nodes
+    }
+
+    #[test]
+    fn an_image_is_the_tree_at_its_zxid_whatever_happens_while_it_is_written() {
+        let mut tree = Tree::new(TreeOptions::default());
+        for n in 0..40 {
+            create(&mut tree, &format!("/n{n}"));
+            create(&mut tree, &format!("/n{n}/e"));
+        }
+        delete(&mut tree, "/n3/e");
+        tree.sessions.insert(SessionId(1), 4000);
+        let expected = describe(&tree);
+        let digest = tree.digest();
+        let mut image = tree.open_image().unwrap();
+        assert!(tree.open_image().is_err());
+
+        let mut bytes = Vec::new();
+        let mut round = 0;
+        while image.next_chunk(&tree, 200, &mut bytes) {
+            // Behind and ahead of the cursor: changes, deletes, and new znodes in reused places.
+            set(&mut tree, &format!("/n{}", round % 40));
+            set(&mut tree, &format!("/n{}", 39 - round % 40));
+            delete(&mut tree, &format!("/n{}/e", 39 - round % 40));
+            delete(&mut tree, &format!("/n{}", 39 - round % 40));
+            create(&mut tree, &format!("/later{round}"));
+            create(&mut tree, &format!("/n{}", 39 - round % 40));
+            round += 1;
+        }
+        tree.close_image();
+        assert!(round > 10);
+
+        let loaded = load(&mut Slice(&bytes), image.zxid(), TreeOptions::default()).unwrap();
+        assert_eq!(describe(&loaded), expected);
+        assert_eq!((loaded.digest(), image.digest()), (digest, digest));
+        assert_eq!(
+            loaded.sessions().collect::<Vec<_>>(),
+            [(SessionId(1), 4000)]
+        );
+        assert_eq!(loaded.ephemeral_count(), 39);
+    }
+
+    #[test]
+    fn streams_that_are_no_image_are_refused() {
+        let empty = b"\0\0\0\0\0\0\0\0\0\0\0\x01/";
+        let load = |bytes: &[u8]| load(&mut Slice(bytes), Zxid(1), TreeOptions::default());
+        assert!(matches!(load(empty), Err(ImageError::NoRoot(_))));
+        assert!(matches!(load(&empty[..9]), Err(ImageError::Source(_))));
+        let mut tree = Tree::new(TreeOptions::default());
+        let mut bytes = Vec::new();
+        tree.open_image()
+            .unwrap()
+            .next_chunk(&tree, usize::MAX >> 1, &mut bytes);
+        let zookeeper = bytes.windows(10).position(|w| w == b"/zookeeper").unwrap();
+        bytes[zookeeper + 1] = b'Z';
+        assert!(matches!(load(&bytes), Err(ImageError::NoParent(_))));
+    }
+}

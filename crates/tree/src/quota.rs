@@ -1,0 +1,213 @@
+//! Quotas: limits and usage kept as text in znodes below `/zookeeper/quota` (client protocol 4.11).
+//!
+//! What lives here: the texts, and the set of paths that have a quota. Who updates usage and who judges a write are
+//! [`crate::apply`] and [`crate::prep`].
+
+use std::collections::BTreeSet;
+
+use rookeeper_proto::path;
+
+/// Where quotas live.
+pub const QUOTA_ROOT: &str = "/zookeeper/quota";
+/// Name of the znode with the limits.
+pub const LIMITS: &str = "zookeeper_limits";
+/// Name of the znode with the usage.
+pub const STATS: &str = "zookeeper_stats";
+
+/// The znode with the usage of `prefix`.
+#[must_use]
+pub fn stats_path(prefix: &str) -> String {
+    format!("{QUOTA_ROOT}{prefix}/{STATS}")
+}
+
+/// The znode with the limits of `prefix`.
+#[must_use]
+pub fn limits_path(prefix: &str) -> String {
+    format!("{QUOTA_ROOT}{prefix}/{LIMITS}")
+}
+
+/// The path whose quota the znode `path` describes, when its name is `name`. The root cannot have one.
+#[must_use]
+pub fn subject<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    let (parent, last) = path::split(path)?;
+    let prefix = parent.strip_prefix(QUOTA_ROOT)?;
+    (last == name && prefix.starts_with('/')).then_some(prefix)
+}
+
+/// How much of a subtree there is, or may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Znodes, the top one included.
+    pub count: i64,
+    /// Bytes of data.
+    pub bytes: i64,
+}
+
+impl Usage {
+    /// The text of the usage znode.
+    #[must_use]
+    pub fn text(self) -> String {
+        format!("count={},bytes={}", self.count, self.bytes)
+    }
+
+    /// Reads such a text.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let limits = Limits::parse(text)?;
+        Some(Self {
+            count: limits.soft.count,
+            bytes: limits.soft.bytes,
+        })
+    }
+
+    /// The sum.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count.wrapping_add(other.count),
+            bytes: self.bytes.wrapping_add(other.bytes),
+        }
+    }
+}
+
+/// Soft and hard limits; -1 means none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Passing these is only logged.
+    pub soft: Usage,
+    /// Passing these is refused.
+    pub hard: Usage,
+}
+
+const NONE: Usage = Usage {
+    count: -1,
+    bytes: -1,
+};
+
+impl Limits {
+    /// Reads a limits text: pairs `key=number` parted by commas or semicolons, of which only the first two parts count.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let mut limits = Self {
+            soft: NONE,
+            hard: NONE,
+        };
+        for pair in text.split([',', ';']).filter(|pair| !pair.is_empty()) {
+            let mut parts = pair.split('=').filter(|part| !part.is_empty());
+            let (key, value) = (parts.next()?, parts.next());
+            let value = value.map_or(Some(-1), |value| value.parse().ok())?;
+            match key {
+                "count" => limits.soft.count = value,
+                "bytes" => limits.soft.bytes = value,
+                "countHardLimit" => limits.hard.count = value,
+                "byteHardLimit" => limits.hard.bytes = value,
+                _ => {}
+            }
+        }
+        Some(limits)
+    }
+
+    /// True when going from `now` by `change` passes a hard limit.
+    #[must_use]
+    pub const fn forbid(&self, now: Usage, change: Usage) -> bool {
+        const fn over(limit: i64, now: i64, change: i64) -> bool {
+            limit > -1 && change != 0 && now.saturating_add(change) > limit
+        }
+        over(self.hard.count, now.count, change.count)
+            || over(self.hard.bytes, now.bytes, change.bytes)
+    }
+}
+
+/// The paths that have a quota.
+#[derive(Debug, Default)]
+pub(crate) struct QuotaPaths(BTreeSet<String>);
+
+impl QuotaPaths {
+    pub(crate) fn insert(&mut self, prefix: &str) {
+        self.0.insert(prefix.to_owned());
+    }
+
+    pub(crate) fn remove(&mut self, prefix: &str) {
+        self.0.remove(prefix);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
+    /// The deepest path with a quota at or above `path`: the only one whose usage follows a change.
+    pub(crate) fn deepest<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut prefix = path;
+        while prefix.len() > 1 {
+            if self.0.contains(prefix) {
+                return Some(prefix);
+            }
+            prefix = path::split(prefix)?.0;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_odd_equals_sign_of_the_written_form_is_understood() {
+        let limits = Limits::parse(b"count=-1,bytes=-1=;byteHardLimit=8;countHardLimit=2").unwrap();
+        assert_eq!(
+            limits,
+            Limits {
+                soft: NONE,
+                hard: Usage { count: 2, bytes: 8 }
+            }
+        );
+        assert_eq!(Limits::parse(b"count=x"), None);
+        assert_eq!(
+            Limits::parse(b""),
+            Some(Limits {
+                soft: NONE,
+                hard: NONE
+            })
+        );
+    }
+
+    #[test]
+    fn only_hard_limits_forbid() {
+        let limits = Limits::parse(b"count=1,bytes=1,countHardLimit=2").unwrap();
+        let now = Usage { count: 2, bytes: 9 };
+        assert!(limits.forbid(now, Usage { count: 1, bytes: 0 }));
+        assert!(!limits.forbid(
+            now,
+            Usage {
+                count: 0,
+                bytes: 100
+            }
+        ));
+    }
+
+    #[test]
+    fn the_deepest_prefix_counts() {
+        let mut paths = QuotaPaths::default();
+        paths.insert("/a");
+        paths.insert("/a/b");
+        assert_eq!(paths.deepest("/a/b/c"), Some("/a/b"));
+        assert_eq!(paths.deepest("/a/bc"), Some("/a"));
+        assert_eq!(paths.deepest("/ab"), None);
+    }
+
+    #[test]
+    fn a_quota_znode_names_its_subject() {
+        assert_eq!(
+            subject("/zookeeper/quota/a/b/zookeeper_limits", LIMITS),
+            Some("/a/b")
+        );
+        assert_eq!(subject("/zookeeper/quota/zookeeper_limits", LIMITS), None);
+        assert_eq!(subject("/zookeeper/quotaX/zookeeper_limits", LIMITS), None);
+        assert_eq!(subject("/zookeeper/foo/zookeeper_limits", LIMITS), None);
+    }
+}
