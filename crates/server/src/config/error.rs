@@ -235,6 +235,9 @@ pub enum Refusal {
     /// A key that does not belong into a membership file.
     #[error("Unrecognised parameter: {0}")]
     DynamicKey(String),
+    /// A membership file is named where none is read.
+    #[error("a membership file can be named only in a configuration file that is read itself")]
+    MembershipFileNotRead,
     /// A version inside a membership file.
     #[error("dynamic file shouldn't have version inside")]
     DynamicVersion,

@@ -37,17 +37,22 @@ const MINUS_ONE_OR_MORE: std::ops::RangeInclusive<i64> = -1..=i32::MAX as i64;
 
 /// Says what a configuration means, or why it cannot be.
 pub(super) fn interpret(written: Written) -> Result<(Settings, Vec<Warning>), SettingsError> {
+    let dynamic_was_read = written.dynamic.is_some();
     let written = membership::with_dynamic_lines(written)?;
     let (chosen, warnings) = written.choose();
     let mut reader = Reader::new(&chosen, warnings);
     check_strict_values(&reader)?;
     check_choices(&reader)?;
+    if let (false, Some(entry)) = (dynamic_was_read, reader.entry("dynamicConfigFile")) {
+        return Err(entry.refuse(Refusal::MembershipFileNotRead));
+    }
     let standalone_enabled = reader.strict_flag("standaloneEnabled")?;
     let sole_member = membership::sole_member(&reader, standalone_enabled)?;
     judge_standings(&mut reader)?;
     let mut settings = settings(&mut reader, sole_member)?;
     settings.config_file = written.config_file;
     warn_of_relative_paths(&mut reader);
+    warn_of_bold_choices(&mut reader, &settings);
     Ok((settings, reader.warnings))
 }
 
@@ -433,6 +438,31 @@ fn warn_of_relative_paths(reader: &mut Reader<'_>) {
     for entry in paths.into_iter().flatten() {
         if is_carelessly_relative(&entry.value) {
             reader.warn(entry, &relative_path_text(&entry.value));
+        }
+    }
+}
+
+/// Allowed, but worth a line in the log of every start.
+fn warn_of_bold_choices(reader: &mut Reader<'_>, settings: &Settings) {
+    if settings.client.listen.is_none() {
+        let text = "clientPort is not set: the server runs without clients".to_owned();
+        reader.warnings.push(Warning::new("clientPort", text));
+    }
+    let choices = [
+        (
+            "forceSync",
+            settings.storage.force_sync,
+            "a power cut will lose acknowledged writes",
+        ),
+        (
+            "skipACL",
+            !settings.access.skip_acl,
+            "nobody checks ACLs: everyone may do everything",
+        ),
+    ];
+    for (name, careful, text) in choices {
+        if let (false, Some(entry)) = (careful, reader.entry(name)) {
+            reader.warn(entry, text);
         }
     }
 }

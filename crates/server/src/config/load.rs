@@ -74,11 +74,10 @@ impl Settings {
         finish(zero_config(flags_of(words)))
     }
 
-    /// What the text of a configuration file means, together with `-D` words. A membership file that the text
-    /// names is not read.
+    /// What the text of a configuration file means, together with `-D` words. No file is read.
     ///
     /// # Errors
-    /// Whatever makes a start impossible.
+    /// Whatever makes a start impossible; also a text that names a membership file.
     pub fn from_text(text: &str, words: &[&str]) -> Result<Loaded, SettingsError> {
         finish(file_text(
             DEFAULT_FILE_NAME,
@@ -179,7 +178,7 @@ fn from_file(path: &str, flags: JvmFlags) -> Result<Loaded, SettingsError> {
     membership::refuse_members_in_both_files(&written)?;
     if let Some(line) = written.dynamic_config_file() {
         let dynamic = line.value.clone();
-        written.dynamic = lines_of(&dynamic, &read(&dynamic)?)?;
+        written.dynamic = Some(lines_of(&dynamic, &read(&dynamic)?)?);
     }
     let mut loaded = finish(written)?;
     if is_carelessly_relative(path) {

@@ -87,7 +87,8 @@ pub(super) fn refuse_members_in_both_files(written: &Written) -> Result<(), Sett
 /// Moves the lines of the membership file to the others, after the checks that only this file has.
 pub(super) fn with_dynamic_lines(mut written: Written) -> Result<Written, SettingsError> {
     refuse_members_in_both_files(&written)?;
-    for line in &written.dynamic {
+    let dynamic = written.dynamic.take().unwrap_or_default();
+    for line in &dynamic {
         if line.name == "version" {
             return Err(refuse(line, Refusal::DynamicVersion));
         }
@@ -95,7 +96,6 @@ pub(super) fn with_dynamic_lines(mut written: Written) -> Result<Written, Settin
             return Err(refuse(line, Refusal::DynamicKey(line.name.clone())));
         }
     }
-    let dynamic = std::mem::take(&mut written.dynamic);
     written.file.extend(dynamic);
     Ok(written)
 }

@@ -40,3 +40,6 @@ pub use settings::{
 };
 pub use source::Source;
 pub use words::{ALL_WORDS, WordList};
+
+#[cfg(test)]
+mod tests;

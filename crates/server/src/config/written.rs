@@ -63,8 +63,8 @@ pub(super) struct Written {
     pub(super) config_file: Option<PathBuf>,
     /// Lines of the file in order.
     pub(super) file: Vec<Line>,
-    /// Lines of the membership file, once it was read.
-    pub(super) dynamic: Vec<Line>,
+    /// Lines of the membership file; `None`: no such file was read.
+    pub(super) dynamic: Option<Vec<Line>>,
     /// Positional arguments.
     pub(super) arguments: Vec<Line>,
     /// Rookeeper's own choice for a start without arguments.
