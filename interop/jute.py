@@ -327,3 +327,13 @@ def walk(connection, root="/"):
         tree[path] = {"data": data["data"], "stat": data["stat"], "acl": acl, "children": sorted(children)}
         waiting += [("" if path == "/" else path) + "/" + name for name in children]
     return tree
+
+
+def session_password(session):
+    """The 16 bytes every server derives from a session id: Java's linear congruential generator, seeded with it."""
+    seed = ((session & (1 << 64) - 1) ^ 0xB3415C00 ^ 0x5DEECE66D) & (1 << 48) - 1
+    out = b""
+    while len(out) < 16:
+        seed = (seed * 0x5DEECE66D + 0xB) & (1 << 48) - 1
+        out += (seed >> 16 & 0xFFFFFFFF).to_bytes(4, "little")
+    return out
