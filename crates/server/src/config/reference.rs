@@ -29,7 +29,7 @@ are no comments behind a value. Names are case-sensitive, of a repeated key the 
 - *both*: in the file, or as `-Dzookeeper.KEY=...`. A value that cannot be read means the default and a warning.
 - *any*: like *both*, the prefix `zookeeper.` may be missing.
 - *bare*: as `-DKEY=...`. Rookeeper takes it in the file too and warns, because ZooKeeper's own servers ignore
-  it there.
+  it there; for these the property wins over the file.
 - *bare only*: as `-DKEY=...` only.
 
 **State** tells what this version does with it:

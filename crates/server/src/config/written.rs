@@ -1,7 +1,8 @@
 //! First stage: what was written, by whom and where, with no judgement of the values.
 //!
 //! Invariant: `Written::choose` keeps for each key the one text that counts. The file wins over a property, an
-//! argument over both, a built-in default loses against everything; of a repeated key the last one wins.
+//! argument over both, a built-in default loses against everything; of a repeated key the last one wins. Keys
+//! without prefix are the exception: ZooKeeper knows them as properties only, so for them the property wins.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -34,6 +35,10 @@ impl Entry {
     /// Whether this is a positional argument of the call.
     pub(super) fn is_argument(&self) -> bool {
         matches!(self.source, Source::Argument { .. })
+    }
+
+    fn is_property(&self) -> bool {
+        matches!(self.source, Source::Property { .. })
     }
 
     /// A refusal of this entry that shows its value unless that is a secret.
@@ -152,6 +157,10 @@ impl Choice {
                 line.name, line.name
             );
             self.warn(&line.name, &text, &line.source);
+            // Where both exist, a Java server lives by the property; so must this one.
+            if self.chosen.get(&line.name).is_some_and(Entry::is_property) {
+                return;
+            }
         }
         self.put(key, &line.name, &line.value, &line.source);
     }

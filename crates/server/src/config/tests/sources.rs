@@ -25,6 +25,15 @@ fn the_file_wins_over_a_property_and_the_last_property_over_the_first() {
         "twice",
     );
     assert_eq!(twice.storage.snap_count, 8);
+    let bare = warns(
+        "jute.maxbuffer=7000",
+        &["-Djute.maxbuffer=8000"],
+        "other servers",
+    );
+    assert_eq!(
+        bare.limits.max_buffer, 8000,
+        "a Java server would ignore the file here"
+    );
     let repeated = warns("tickTime=1000\ntickTime=2000", &[], "line 3 is dropped");
     assert_eq!(repeated.tick_time, Duration::from_secs(2));
 }
