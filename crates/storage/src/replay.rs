@@ -1,0 +1,195 @@
+//! The records after a snapshot, in order, through all log files (disk formats 5.1 step 4 and 5.2).
+//!
+//! What does not live here: what a record does to the tree.
+//!
+//! Invariants:
+//! - Every record given follows the one before (or the base); a hole is an error, never silence.
+//! - A record is given once, even if it was logged twice (ZOOKEEPER-4541).
+//! - Only the newest file may end torn, or an older one whose history goes on without a hole in the next.
+//! - [`ReplayEnd::settle`] must be called before anything is appended: what was read may not be durable yet, when a process
+//!   and not the machine had died, and new records must not become durable before it.
+
+use std::path::{Path, PathBuf};
+
+use rookeeper_proto::ids::Zxid;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::dirs::{DataDirs, LogFile};
+use crate::disk::{At, Disk, DiskError, OpenMode};
+use crate::log_format::HEADER_LEN;
+use crate::log_reader::{LogEnd, LogReader, LogRecord, ReadError};
+
+/// Why the history cannot be replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// A file is damaged or cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Transactions are missing.
+    #[error(
+        "{} continues at offset {offset} with {found}, but the history ends at {last}{}: transactions in between are \
+         missing; put back the missing log file, or (in an ensemble) move the data aside to fetch it from the leader",
+        path.display(), torn_note(torn.as_deref())
+    )]
+    Gap {
+        /// The file that does not fit.
+        path: PathBuf,
+        /// The record that does not follow.
+        offset: u64,
+        /// Its zxid.
+        found: Zxid,
+        /// The zxid before the hole: of a record, or of the snapshot.
+        last: Zxid,
+        /// The file that ended torn before the hole.
+        torn: Option<PathBuf>,
+    },
+}
+
+fn torn_note(torn: Option<&Path>) -> String {
+    torn.map(|p| format!(" where {} is torn", p.display()))
+        .unwrap_or_default()
+}
+
+/// A log file that was read, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where its records end, and whether a power cut left more.
+    pub end: LogEnd,
+}
+
+/// Where the history ends.
+#[derive(Debug)]
+pub struct ReplayEnd {
+    /// The zxid of the last record, or the base if none followed it.
+    pub last: Zxid,
+    /// Records given.
+    pub records: u64,
+    /// All files read, oldest first.
+    pub files: Vec<LogTail>,
+    logs: PathBuf,
+}
+
+impl ReplayEnd {
+    /// Makes the files that were read durable, cuts a torn tail off the newest, and deletes newest files without any record.
+    /// After that a [`crate::log_writer::LogWriter`] may begin: it opens a new file.
+    pub fn settle(&self, disk: &dyn Disk) -> Result<(), DiskError> {
+        let mut newest = true;
+        for LogTail { path, end } in self.files.iter().rev() {
+            let empty = end.offset <= HEADER_LEN as u64;
+            if newest && empty {
+                info!(file = %path.display(), "removing a log without any record");
+                disk.remove(path).at("remove", path)?;
+                continue;
+            }
+            let mut file = disk.open(path, OpenMode::Write).at("open", path)?;
+            if let Some(damage) = end.torn.filter(|_| newest) {
+                warn!(file = %path.display(), offset = end.offset, %damage, "cutting off an unfinished write");
+                file.truncate(end.offset).at("truncate", path)?;
+            }
+            file.sync_data().at("sync", path)?;
+            newest = false;
+        }
+        disk.sync_dir(&self.logs).at("sync", &self.logs)
+    }
+}
+
+/// The records after a snapshot.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    disk: &'a dyn Disk,
+    /// Still to be read, newest first.
+    files: Vec<LogFile>,
+    current: Option<LogReader>,
+    end: ReplayEnd,
+}
+
+impl<'a> Replay<'a> {
+    /// The records behind `base`, which is the zxid in the name of the snapshot that was loaded.
+    pub fn from(disk: &'a dyn Disk, dirs: &DataDirs, base: Zxid) -> Result<Self, ReplayError> {
+        let mut files = dirs.list_logs(disk)?;
+        let first = files
+            .iter()
+            .rposition(|log| log.zxid <= base.next())
+            .unwrap_or(0);
+        files.drain(..first);
+        files.reverse();
+        Ok(Self {
+            disk,
+            files,
+            current: None,
+            end: ReplayEnd {
+                last: base,
+                records: 0,
+                files: Vec::new(),
+                logs: dirs.logs().to_path_buf(),
+            },
+        })
+    }
+
+    /// The next record, `None` at the end. After an error the history must not be used.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it can fail, and must not go on then"
+    )]
+    pub fn next(&mut self) -> Result<Option<LogRecord>, ReplayError> {
+        loop {
+            let Some(reader) = &mut self.current else {
+                let Some(file) = self.files.pop() else {
+                    return Ok(None);
+                };
+                self.current = Some(LogReader::open(self.disk, &file.path)?);
+                continue;
+            };
+            match reader.next()? {
+                None => self.leave_file(),
+                Some(record) if record.zxid <= self.end.last => {}
+                Some(record) => return self.accept(record).map(Some),
+            }
+        }
+    }
+
+    /// Where the history ends; reads what is left of it.
+    pub fn finish(mut self) -> Result<ReplayEnd, ReplayError> {
+        while self.next()?.is_some() {}
+        Ok(self.end)
+    }
+
+    fn leave_file(&mut self) {
+        if let Some(reader) = self.current.take()
+            && let Some(end) = reader.end()
+        {
+            let path = reader.path().to_path_buf();
+            self.end.files.push(LogTail { path, end });
+        }
+    }
+
+    fn accept(&mut self, record: LogRecord) -> Result<LogRecord, ReplayError> {
+        if !record.zxid.follows(self.end.last) {
+            return Err(ReplayError::Gap {
+                path: self
+                    .current
+                    .as_ref()
+                    .map(|r| r.path().to_path_buf())
+                    .unwrap_or_default(),
+                offset: record.offset,
+                found: record.zxid,
+                last: self.end.last,
+                torn: self.torn_before(),
+            });
+        }
+        self.end.last = record.zxid;
+        self.end.records += 1;
+        Ok(record)
+    }
+
+    fn torn_before(&self) -> Option<PathBuf> {
+        let tail = self.end.files.last()?;
+        tail.end.torn.map(|_| tail.path.clone())
+    }
+}
