@@ -87,6 +87,7 @@ class History:
                          for c in connections]
         for connection in connections:
             connection.close()
+        return len(self.tree)
 
 
 def same_trees(wanted, got):
@@ -201,7 +202,8 @@ def swap(report, make_first, make_second, data_dir):
             connections = report.case(f"round {number}: {server.kind} writes", write, server, number, opened)
             if connections is None:
                 return
-            history.remember(server, connections)
+            if not report.case(f"round {number}: the tree is noted", history.remember, server, connections):
+                return
             if hard:
                 server.kill()
             else:

@@ -15,6 +15,7 @@ import time
 
 HOST = "127.0.0.1"
 PORTS = os.environ.get("ROOKEEPER_INTEROP_PORTS", "23100-23199")
+KEEP = os.environ.get("ROOKEEPER_INTEROP_KEEP") == "1"  # leave directories and logs behind
 START_SECONDS = 30
 STOP_SECONDS = 10
 LOG_LINES = 12
@@ -61,7 +62,7 @@ class Server:
     """A server process over one data directory.
 
     `settings`: `-Dname=value` words (names with their `zookeeper.` prefix); `config`: further lines of the
-    configuration file. `data_dir`: an existing directory to open, which then is not removed by `discard`.
+    configuration file. `data_dir`: a directory to open, which is not removed by `discard`.
     """
 
     kind = "?"
@@ -71,12 +72,12 @@ class Server:
         self.settings = dict(settings or {})
         self.config = {"tickTime": 2000, "4lw.commands.whitelist": "*", "maxClientCnxns": 0, **(config or {})}
         self.work_dir = tempfile.mkdtemp(prefix="rookeeper-interop-")
-        self._owns_data = data_dir is None
         self.data_dir = data_dir or os.path.join(self.work_dir, "data")
         os.makedirs(self.data_dir, exist_ok=True)
         self.log_path = os.path.join(self.work_dir, "server.log")
         self.port = free_port()
         self.process = None
+        self._kept_log = ["(no log)"]
 
     @property
     def address(self):
@@ -144,7 +145,11 @@ class Server:
     def discard(self):
         """Kills the server and removes what it owns."""
         self.kill()
-        shutil.rmtree(self.work_dir, ignore_errors=True)
+        self._kept_log = self.log_tail()  # failures are reported after this
+        if KEEP:
+            print(f"kept: {self.work_dir}")
+        else:
+            shutil.rmtree(self.work_dir, ignore_errors=True)
 
     def log_tail(self, lines=LOG_LINES):
         try:
@@ -152,7 +157,7 @@ class Server:
                 kept = [line.rstrip("\n")[:LOG_WIDTH] for line in file if not line.startswith("\tat ")]
                 return kept[-lines:]
         except OSError:
-            return ["(no log)"]
+            return self._kept_log
 
     def _tail_text(self):
         return "\n".join("  | " + line for line in self.log_tail())
