@@ -104,6 +104,8 @@ numbers! {
     ErrorCode {
         /// No error.
         Ok = 0,
+        /// The server cannot do it now, for a reason of its own (a full disk).
+        SystemError = -1,
         /// Multi: an operation after the failing one.
         RuntimeInconsistency = -2,
         /// The request cannot be decoded, or handling it met something impossible.

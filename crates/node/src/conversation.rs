@@ -1,0 +1,457 @@
+//! One client connection, without its socket: frames in; reply bytes and requests for the member out.
+//!
+//! What lives here: the handshake, decoding, what each fault does to the connection (client protocol 3.6), authentication, and
+//! whose turn it is. What does not: bytes on a socket, the frame length, four-letter words.
+//!
+//! Invariants:
+//! - Requests take effect in the order sent: a read waits until the writes before it are answered, a write until the reads before
+//!   it are answered. A run of writes is in flight together.
+//! - `auth` and `sasl` are executed on receipt and may overtake. A request counts with the identities at its receipt.
+//! - After closeSession or a fault that closes, nothing more is taken.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rookeeper_proto::code::{ErrorCode, OpCode};
+use rookeeper_proto::ids::{SessionId, Xid, Zxid};
+use rookeeper_proto::jute::{DecodeError, Reader as Fields, Writer};
+use rookeeper_proto::request::{self, Auth, ConnectRequest, Request, RequestHeader, Write};
+use rookeeper_proto::response::{self, NO_ZXID};
+use rookeeper_tree::auth::{self, AuthConfig, AuthOutcome, Identities};
+use rookeeper_tree::watches::WatcherId;
+use thiserror::Error;
+
+use crate::input::{ConnId, Input, WriteRequest};
+use crate::limits::MAX_QUEUED_REQUESTS;
+use crate::reads::{self, View, WatchGate};
+
+/// Why a connection ends by its client's doing. What is queued for it is written out first.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The first frame is no connect request.
+    #[error("malformed connect request: {0}")]
+    Connect(DecodeError),
+    /// A frame without a request header.
+    #[error("frame without a request header: {0}")]
+    Header(DecodeError),
+    /// An auth or sasl body that cannot be decoded.
+    #[error("malformed {0:?} request")]
+    Security(OpCode),
+    /// The identity was refused.
+    #[error("authentication with scheme {0:?} refused")]
+    AuthRefused(String),
+    /// The client shall try another server.
+    #[error("the client asks for another ensemble")]
+    OtherEnsemble,
+    /// An operation this server does not know.
+    #[error("unknown operation {0}")]
+    UnknownOperation(i32),
+    /// The enforced authentication is missing.
+    #[error("authentication is enforced and missing")]
+    AuthRequired,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has been said.
+    New,
+    /// The member considers the connect request.
+    Connecting,
+    /// The session is on.
+    Open(SessionId),
+    /// Nothing more is taken.
+    Deaf,
+}
+
+/// A request whose turn has not come.
+#[derive(Debug)]
+struct Queued {
+    header: RequestHeader,
+    what: What,
+    at: i64,
+    /// `None`: those of the connection now.
+    identities: Option<Arc<Identities>>,
+}
+
+#[derive(Debug)]
+enum What {
+    Body(Bytes),
+    /// An answer that is ready, with the zxid of its header (`None`: the last one applied) and the fault that follows.
+    Refusal {
+        code: ErrorCode,
+        zxid: Option<Zxid>,
+        then: Option<Fault>,
+    },
+}
+
+/// A request that was answered, for the statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// The operation.
+    pub op: i32,
+    /// The client's number.
+    pub xid: Xid,
+    /// When it was received, as told to [`Conversation::receive`].
+    pub received_at: i64,
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Conversation {
+    conn: ConnId,
+    peer: String,
+    phase: Phase,
+    identities: Arc<Identities>,
+    queue: VecDeque<Queued>,
+    in_flight: VecDeque<Answered>,
+    /// closeSession was received: later requests are dropped, as the session is ending.
+    ending: bool,
+}
+
+impl Conversation {
+    /// A fresh connection from `peer`, the text form of its address.
+    #[must_use]
+    pub fn new(conn: ConnId, peer: String) -> Self {
+        let identities = Arc::new(Identities::of_peer(&peer));
+        Self {
+            conn,
+            peer,
+            phase: Phase::New,
+            identities,
+            queue: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            ending: false,
+        }
+    }
+
+    /// Which connection.
+    #[must_use]
+    pub const fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The session, once it is on.
+    #[must_use]
+    pub const fn session(&self) -> Option<SessionId> {
+        match self.phase {
+            Phase::Open(session) => Some(session),
+            Phase::New | Phase::Connecting | Phase::Deaf => None,
+        }
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub const fn identities(&self) -> &Arc<Identities> {
+        &self.identities
+    }
+
+    /// Requests received and not answered.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.queue.len() + self.in_flight.len()
+    }
+
+    /// Writes on their way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// False when the socket should not be read for now.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.phase != Phase::Connecting && self.queue.len() < MAX_QUEUED_REQUESTS
+    }
+
+    /// Takes one frame. Replies that overtake are appended to `out`; a connect request comes back for the member.
+    pub fn receive(
+        &mut self,
+        config: &AuthConfig,
+        at: i64,
+        frame: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Input>, Fault> {
+        match self.phase {
+            Phase::New => {
+                let request = ConnectRequest::decode(&frame).map_err(Fault::Connect)?;
+                self.phase = Phase::Connecting;
+                Ok(Some(Input::Connect {
+                    conn: self.conn,
+                    request,
+                }))
+            }
+            Phase::Connecting | Phase::Open(_) if !self.ending => {
+                self.receive_request(config, at, frame, out).map(|()| None)
+            }
+            Phase::Connecting | Phase::Open(_) | Phase::Deaf => Ok(None),
+        }
+    }
+
+    fn receive_request(
+        &mut self,
+        config: &AuthConfig,
+        at: i64,
+        frame: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let header = RequestHeader::decode(&mut Fields::new(&frame)).map_err(Fault::Header)?;
+        let body = frame.slice(RequestHeader::LEN..);
+        match OpCode::from_i32(header.op) {
+            Some(OpCode::Auth) => return self.authenticate(config, header.xid, &body, out),
+            Some(OpCode::Sasl) => return answer_sasl(header.xid, &body, out),
+            _ if !auth::satisfies_enforced(config, &self.identities) => {
+                let code = ErrorCode::SessionClosedRequireAuth;
+                self.refuse(header, at, code, Zxid::ZERO, Fault::AuthRequired);
+            }
+            Some(op) if is_served(op) => {
+                self.ending = op == OpCode::CloseSession;
+                self.queue.push_back(Queued {
+                    header,
+                    what: What::Body(body),
+                    at,
+                    identities: None,
+                });
+            }
+            _ => {
+                let fault = Fault::UnknownOperation(header.op);
+                self.refuse(header, at, ErrorCode::Unimplemented, NO_ZXID, fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, header: RequestHeader, at: i64, code: ErrorCode, zxid: Zxid, then: Fault) {
+        let what = What::Refusal {
+            code,
+            zxid: Some(zxid),
+            then: Some(then),
+        };
+        self.queue.push_back(Queued {
+            header,
+            what,
+            at,
+            identities: None,
+        });
+        self.ending = true;
+    }
+
+    fn authenticate(
+        &mut self,
+        config: &AuthConfig,
+        xid: Xid,
+        body: &Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let Ok(Request::Auth(Auth { scheme, data })) = request::decode(OpCode::Auth.code(), body)
+        else {
+            return Err(Fault::Security(OpCode::Auth));
+        };
+        for waiting in &mut self.queue {
+            waiting
+                .identities
+                .get_or_insert_with(|| Arc::clone(&self.identities));
+        }
+        let identities = Arc::make_mut(&mut self.identities);
+        match auth::authenticate(config, scheme.as_deref(), data, &self.peer, identities) {
+            AuthOutcome::Accepted => {
+                response::reply_header(out, xid, Zxid::ZERO, ErrorCode::Ok);
+                Ok(())
+            }
+            AuthOutcome::Refused => {
+                response::reply_header(out, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+                Err(Fault::AuthRefused(scheme.unwrap_or_default().into_owned()))
+            }
+            AuthOutcome::CloseSilently => Err(Fault::OtherEnsemble),
+        }
+    }
+
+    /// The member accepted the session.
+    pub fn open(&mut self, session: SessionId) {
+        if self.phase == Phase::Connecting {
+            self.phase = Phase::Open(session);
+        }
+    }
+
+    /// Nothing more is taken or served: the connection only writes out what is queued.
+    pub fn deafen(&mut self) {
+        self.phase = Phase::Deaf;
+        self.queue.clear();
+    }
+
+    /// `count` writes were answered, the oldest first; each is told to `answered`.
+    pub fn completed(&mut self, count: usize, mut answered: impl FnMut(Answered)) {
+        self.in_flight
+            .drain(..count.min(self.in_flight.len()))
+            .for_each(&mut answered);
+    }
+
+    /// Hands the writes whose turn it is to the member.
+    pub fn submit_writes(&mut self, submit: &mut Vec<Input>) {
+        let Phase::Open(session) = self.phase else {
+            return;
+        };
+        while let Some(next) = self.queue.front_mut() {
+            let What::Body(body) = &next.what else { return };
+            if !OpCode::from_i32(next.header.op).is_some_and(is_ordered) {
+                return;
+            }
+            let Ok(Request::Write(write)) = request::decode(next.header.op, body) else {
+                // Answered in its turn, without a transaction.
+                let code = ErrorCode::MarshallingError;
+                next.what = What::Refusal {
+                    code,
+                    zxid: None,
+                    then: None,
+                };
+                return;
+            };
+            let (header, at) = (next.header, next.at);
+            let own = self.queue.pop_front().and_then(|next| next.identities);
+            let identities = own.unwrap_or_else(|| Arc::clone(&self.identities));
+            submit.push(self.write(session, header, at, write, identities));
+        }
+    }
+
+    fn write(
+        &mut self,
+        session: SessionId,
+        header: RequestHeader,
+        at: i64,
+        write: Write,
+        identities: Arc<Identities>,
+    ) -> Input {
+        self.in_flight.push_back(Answered {
+            op: header.op,
+            xid: header.xid,
+            received_at: at,
+        });
+        Input::Write(WriteRequest {
+            conn: self.conn,
+            session,
+            xid: header.xid,
+            write,
+            identities,
+        })
+    }
+
+    /// True when [`Self::serve_reads`] has something to do.
+    #[must_use]
+    pub fn wants_to_read(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+            && self.in_flight.is_empty()
+            && self.queue.front().is_some_and(Queued::is_answered_here)
+    }
+
+    /// Serves the reads whose turn it is, appending replies to `out` until it holds `budget` bytes.
+    pub fn serve_reads<W: WatchGate>(
+        &mut self,
+        view: &View<'_, W>,
+        budget: usize,
+        out: &mut Vec<u8>,
+        mut answered: impl FnMut(Answered),
+    ) -> Result<(), Fault> {
+        let Phase::Open(session) = self.phase else {
+            return Ok(());
+        };
+        if !self.in_flight.is_empty() {
+            return Ok(());
+        }
+        while out.len() < budget
+            && let Some(next) = self.queue.pop_front_if(|next| next.is_answered_here())
+        {
+            let RequestHeader { xid, op } = next.header;
+            answered(Answered {
+                op,
+                xid,
+                received_at: next.at,
+            });
+            match next.what {
+                What::Refusal { code, zxid, then } => {
+                    let zxid = zxid.unwrap_or_else(|| view.tree.last_zxid());
+                    response::reply_header(out, xid, zxid, code);
+                    if let Some(fault) = then {
+                        return Err(fault);
+                    }
+                }
+                What::Body(body) => {
+                    let identities = next.identities.as_ref().unwrap_or(&self.identities);
+                    let watcher = WatcherId(self.conn.0);
+                    let reader = reads::Reader {
+                        watcher,
+                        session,
+                        identities,
+                    };
+                    serve(view, reader, next.header, &body, out);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Queued {
+    fn is_answered_here(&self) -> bool {
+        match self.what {
+            What::Refusal { .. } => true,
+            What::Body(_) => !OpCode::from_i32(self.header.op).is_some_and(is_ordered),
+        }
+    }
+}
+
+fn serve<W: WatchGate>(
+    view: &View<'_, W>,
+    reader: reads::Reader<'_>,
+    header: RequestHeader,
+    body: &Bytes,
+    out: &mut Vec<u8>,
+) {
+    let zxid = view.tree.last_zxid();
+    match request::decode(header.op, body) {
+        Ok(Request::Ping) => response::reply_header(out, Xid::PING, zxid, ErrorCode::Ok),
+        Ok(Request::Read(read)) => reads::serve(view, reader, header.xid, &read, out),
+        _ => response::reply_header(out, header.xid, zxid, ErrorCode::MarshallingError),
+    }
+}
+
+/// A server without SASL answers every token with success and null (client protocol 6.5).
+fn answer_sasl(xid: Xid, body: &Bytes, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match request::decode(OpCode::Sasl.code(), body) {
+        Ok(Request::Sasl(Some(_))) => {
+            response::reply(out, xid, Zxid::ZERO, ErrorCode::Ok, |out| {
+                out.put_buffer(None)
+            });
+            Ok(())
+        }
+        _ => Err(Fault::Security(OpCode::Sasl)),
+    }
+}
+
+/// The operations that the member orders; everything else is answered by the connection that asked.
+const fn is_ordered(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+            | OpCode::CloseSession
+    )
+}
+
+/// The operations a client may ask for.
+const fn is_served(op: OpCode) -> bool {
+    !matches!(
+        op,
+        OpCode::Notification
+            | OpCode::Check
+            | OpCode::DeleteContainer
+            | OpCode::CreateSession
+            | OpCode::Error
+    )
+}

@@ -1,0 +1,109 @@
+//! What a member wants done. The driver performs effects in order and decides nothing.
+
+use bytes::Bytes;
+use rookeeper_proto::code::ErrorCode;
+use rookeeper_proto::ids::{SessionId, Xid, Zxid};
+use rookeeper_proto::response::ConnectResponse;
+use rookeeper_proto::txn::{TxnDigest, TxnHeader};
+use rookeeper_tree::prep::Prepared;
+
+use crate::input::ConnId;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Append a record to the log; it needs a sync before `Synced` may cover it.
+    Append {
+        /// Its place.
+        zxid: Zxid,
+        /// Header, body and digest.
+        record: Bytes,
+    },
+    /// Apply a committed transaction to the tree, deliver its events, then its reply.
+    Apply(Committed),
+    /// Answer a connect request. After a refusal the connection is closed.
+    Connected {
+        /// Whom.
+        conn: ConnId,
+        /// What.
+        response: ConnectResponse,
+        /// The read-only byte of the answer, if the request had one.
+        read_only: Option<bool>,
+    },
+    /// Answer a write that never became a transaction.
+    Refuse {
+        /// Whom.
+        conn: ConnId,
+        /// Which request.
+        xid: Xid,
+        /// Header zxid.
+        zxid: Zxid,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// Write out what is queued for the connection, then close it.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// For the log.
+        why: CloseReason,
+    },
+    /// Something an operator should read.
+    Notice(Notice),
+}
+
+/// Why a member closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client has seen transactions that this server has not.
+    ClientAhead {
+        /// What the client saw.
+        seen: Zxid,
+        /// What this server has.
+        ours: Zxid,
+    },
+    /// The session goes on over another connection.
+    Reattached(SessionId),
+    /// The session ended by request.
+    SessionClosed(SessionId),
+    /// The session ended by time.
+    SessionExpired(SessionId),
+    /// The log has no room for a new session.
+    DiskFull,
+}
+
+/// Facts for the operator's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// A session did not speak for its timeout.
+    Expiring {
+        /// Which.
+        session: SessionId,
+        /// Its timeout, ms.
+        timeout_ms: i32,
+    },
+    /// The process stood still; no session pays for it.
+    Stalled {
+        /// For how long, ms.
+        ms: i64,
+    },
+}
+
+/// A transaction whose record is durable.
+#[derive(Debug)]
+pub struct Committed {
+    /// Who, when, which place.
+    pub header: TxnHeader,
+    /// What, and the digest of the tree afterwards.
+    pub prepared: Prepared,
+    /// Where the reply goes, if a connected client asked.
+    pub reply_to: Option<(ConnId, Xid)>,
+}
+
+impl Committed {
+    /// The digest that the tree must have after this transaction.
+    #[must_use]
+    pub const fn digest(&self) -> Option<TxnDigest> {
+        self.prepared.digest
+    }
+}

@@ -1,0 +1,59 @@
+//! What a member is told.
+
+use std::sync::Arc;
+
+use rookeeper_proto::ids::{SessionId, Xid, Zxid};
+use rookeeper_proto::request::{ConnectRequest, Write};
+use rookeeper_tree::auth::Identities;
+
+/// A client connection of this server. Numbers are not reused while an old one may still be spoken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// The two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Monotonic, ms since some origin: for everything that expires.
+    pub mono: i64,
+    /// ms since 1970: for the times that clients see.
+    pub wall: i64,
+}
+
+/// A write on its way.
+#[derive(Debug)]
+pub struct WriteRequest {
+    /// Where the reply goes.
+    pub conn: ConnId,
+    /// The session of that connection.
+    pub session: SessionId,
+    /// Echoed in the reply.
+    pub xid: Xid,
+    /// What it asks.
+    pub write: Write,
+    /// Who asks: the identities of the connection when the request was received.
+    pub identities: Arc<Identities>,
+}
+
+/// What happens to a member.
+#[derive(Debug)]
+pub enum Input {
+    /// A client wants a session.
+    Connect {
+        /// Its connection.
+        conn: ConnId,
+        /// Its wish.
+        request: ConnectRequest,
+    },
+    /// A client wants a change.
+    Write(WriteRequest),
+    /// A connection is gone.
+    Disconnected(ConnId),
+    /// Sessions were heard of since the last time, at these monotonic times. Comes before each [`Self::Tick`].
+    Heard(Vec<(SessionId, i64)>),
+    /// Time has passed.
+    Tick,
+    /// Every record up to this zxid is durable.
+    Synced(Zxid),
+    /// The log has no room for more (true), or has it again (false).
+    DiskFull(bool),
+}

@@ -1,0 +1,13 @@
+//! The bounds of a member and of a connection, by name.
+
+/// Requests of one connection that wait for their turn; beyond, its socket is not read.
+pub const MAX_QUEUED_REQUESTS: usize = 4096;
+
+/// Containers and TTL nodes removed in one round of the reaper.
+pub const MAX_REAPED_PER_ROUND: usize = 1000;
+
+/// A gap between two ticks, in tick lengths, beyond which the process is taken to have stood still.
+pub const STALL_TICKS: i64 = 3;
+
+/// Room that a record needs besides the request that caused it: header, digest, a sequence number, counters.
+pub const RECORD_OVERHEAD: usize = 256;

@@ -1,0 +1,207 @@
+//! The liveness of sessions at the member that expires them: who is connected where, who is closing, who is due.
+//!
+//! Which sessions exist is replicated state and lives in the tree; this is what only the leader (or a standalone server) knows.
+//!
+//! Invariant: `expiry` holds exactly the sessions that are not closing.
+
+use std::collections::BTreeMap;
+
+use rookeeper_proto::ids::SessionId;
+use rookeeper_tree::expiry::Expiry;
+
+use crate::input::ConnId;
+
+/// Bounds of the negotiated timeout.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeoutBounds {
+    /// Shortest, ms.
+    pub min_ms: i32,
+    /// Longest, ms.
+    pub max_ms: i32,
+}
+
+impl TimeoutBounds {
+    /// The timeout a client gets that asks for `wanted` ms.
+    #[must_use]
+    pub fn negotiate(self, wanted: i32) -> i32 {
+        wanted.min(self.max_ms).max(self.min_ms)
+    }
+}
+
+#[derive(Debug)]
+struct Live {
+    timeout_ms: i32,
+    closing: bool,
+    conn: Option<ConnId>,
+}
+
+/// All sessions of this member.
+#[derive(Debug)]
+pub struct Sessions {
+    live: BTreeMap<SessionId, Live>,
+    by_conn: BTreeMap<ConnId, SessionId>,
+    expiry: Expiry,
+}
+
+impl Sessions {
+    /// No session; expiry in steps of `tick_ms`.
+    #[must_use]
+    pub const fn new(tick_ms: i64) -> Self {
+        Self {
+            live: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            expiry: Expiry::new(tick_ms),
+        }
+    }
+
+    /// A session begins, or is found in the tree at start: it has its full timeout from `now`.
+    pub fn begin(&mut self, session: SessionId, timeout_ms: i32, conn: Option<ConnId>, now: i64) {
+        self.live.insert(
+            session,
+            Live {
+                timeout_ms,
+                closing: false,
+                conn,
+            },
+        );
+        if let Some(conn) = conn {
+            self.by_conn.insert(conn, session);
+        }
+        self.expiry.restart(session, now, i64::from(timeout_ms));
+    }
+
+    /// True when the session lives and is not being closed.
+    #[must_use]
+    pub fn is_open(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| !live.closing)
+    }
+
+    /// The session goes on over `conn` with a new timeout. Returns the connection it had. Only for open sessions.
+    pub fn attach(
+        &mut self,
+        session: SessionId,
+        conn: ConnId,
+        timeout_ms: i32,
+        now: i64,
+    ) -> Option<ConnId> {
+        let live = self.live.get_mut(&session)?;
+        live.timeout_ms = timeout_ms;
+        let old = live.conn.replace(conn);
+        if let Some(old) = old {
+            self.by_conn.remove(&old);
+        }
+        self.by_conn.insert(conn, session);
+        self.expiry.restart(session, now, i64::from(timeout_ms));
+        old.filter(|old| *old != conn)
+    }
+
+    /// The connection is gone; its session lives on until it is due.
+    pub fn detach(&mut self, conn: ConnId) {
+        if let Some(session) = self.by_conn.remove(&conn)
+            && let Some(live) = self.live.get_mut(&session)
+        {
+            live.conn = None;
+        }
+    }
+
+    /// The session was heard of at `at`.
+    pub fn heard(&mut self, session: SessionId, at: i64) {
+        if let Some(live) = self.live.get(&session).filter(|live| !live.closing) {
+            self.expiry.touch(session, at, i64::from(live.timeout_ms));
+        }
+    }
+
+    /// Nobody pays for `ms` during which this process stood still.
+    pub fn postpone(&mut self, ms: i64) {
+        self.expiry.postpone(ms);
+    }
+
+    /// The sessions that are due at `now`, with their timeouts in ms.
+    pub fn expire(&mut self, now: i64) -> Vec<(SessionId, i32)> {
+        let timeout =
+            |live: &BTreeMap<_, Live>, session| live.get(&session).map_or(0, |l| l.timeout_ms);
+        self.expiry
+            .expire(now)
+            .into_iter()
+            .map(|s| (s, timeout(&self.live, s)))
+            .collect()
+    }
+
+    /// From now on requests of this session are dropped: its end is on the way.
+    pub fn closing(&mut self, session: SessionId) {
+        self.expiry.remove(session);
+        if let Some(live) = self.live.get_mut(&session) {
+            live.closing = true;
+        }
+    }
+
+    /// The session is over. Returns its connection.
+    pub fn end(&mut self, session: SessionId) -> Option<ConnId> {
+        self.expiry.remove(session);
+        let conn = self.live.remove(&session)?.conn?;
+        self.by_conn.remove(&conn);
+        Some(conn)
+    }
+
+    /// Number of sessions, closing ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// True when there is no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Expiry buckets: monotonic end in ms, and who ends then.
+    pub fn buckets(&self) -> Vec<(i64, Vec<SessionId>)> {
+        self.expiry
+            .buckets()
+            .map(|(end, who)| (end, who.iter().copied().collect()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: SessionId = SessionId(7);
+
+    #[test]
+    fn timeouts_are_clamped_even_when_the_bounds_cross() {
+        let bounds = TimeoutBounds {
+            min_ms: 4000,
+            max_ms: 40_000,
+        };
+        for (wanted, given) in [
+            (100, 4000),
+            (1_000_000, 40_000),
+            (-5, 4000),
+            (0, 4000),
+            (9000, 9000),
+        ] {
+            assert_eq!(bounds.negotiate(wanted), given);
+        }
+    }
+
+    #[test]
+    fn a_reattached_session_keeps_living_when_the_old_connection_goes() {
+        let mut sessions = Sessions::new(1000);
+        sessions.begin(S, 4000, Some(ConnId(1)), 0);
+        assert_eq!(sessions.attach(S, ConnId(2), 8000, 0), Some(ConnId(1)));
+        sessions.detach(ConnId(1));
+        assert_eq!(sessions.end(S), Some(ConnId(2)));
+    }
+
+    #[test]
+    fn a_closing_session_neither_expires_nor_lives() {
+        let mut sessions = Sessions::new(1000);
+        sessions.begin(S, 4000, None, 0);
+        sessions.closing(S);
+        sessions.heard(S, 10);
+        assert!(!sessions.is_open(S) && sessions.expire(1_000_000).is_empty());
+    }
+}
