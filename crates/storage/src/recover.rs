@@ -29,8 +29,8 @@ pub enum Found {
     },
     /// Logs, but no snapshot that looks valid.
     LogsWithoutSnapshot {
-        /// The first record of all.
-        first: Option<Zxid>,
+        /// The first record of all, or the zxid in the oldest name if there is no record.
+        first: Zxid,
         /// The last record of the newest log, or the zxid in its name if it has none.
         last_logged: Zxid,
     },
@@ -99,13 +99,13 @@ pub fn survey(disk: &dyn Disk, dirs: &DataDirs) -> Result<Found, RecoverError> {
         return Ok(Found::Snapshots(candidates));
     }
     let logs = dirs.list_logs(disk)?;
-    let Some(newest) = logs.last() else {
+    let (Some(oldest), Some(newest)) = (logs.first(), logs.last()) else {
         let marker = dirs.marker();
         let initialize = disk.exists(marker).at("look for", marker)?;
         return Ok(Found::Nothing { initialize });
     };
     Ok(Found::LogsWithoutSnapshot {
-        first: first_record(disk, &logs)?,
+        first: first_record(disk, &logs)?.unwrap_or(oldest.zxid),
         last_logged: last_record(disk, newest)?.unwrap_or(newest.zxid),
     })
 }
@@ -116,9 +116,7 @@ pub fn decide(dirs: &DataDirs, found: Found, policy: Policy) -> Result<Start, Re
         Found::Snapshots(candidates) => Ok(Start::Snapshots(candidates)),
         Found::Nothing { initialize } if initialize || policy.autocreate => Ok(Start::Fresh),
         Found::Nothing { .. } => Ok(Start::NotAllowed),
-        Found::LogsWithoutSnapshot { first, .. }
-            if policy.trust_empty || first.is_some_and(begins_history) =>
-        {
+        Found::LogsWithoutSnapshot { first, .. } if policy.trust_empty || begins_history(first) => {
             Ok(Start::LogsAlone)
         }
         Found::LogsWithoutSnapshot { last_logged, .. } => Err(RecoverError::LogsWithoutSnapshot {
@@ -180,7 +178,7 @@ mod tests {
         decide(&dirs, found, policy).ok()
     }
 
-    fn logs(first: Option<Zxid>) -> Found {
+    fn logs(first: Zxid) -> Found {
         Found::LogsWithoutSnapshot {
             first,
             last_logged: Zxid::new(9, 9),
@@ -202,16 +200,11 @@ mod tests {
     fn zookeeper_3056_logs_alone_do_when_they_are_the_whole_history() {
         for whole in [Zxid::new(0, 1), Zxid::new(1, 1)] {
             assert_eq!(
-                decide_here(logs(Some(whole)), false, true),
+                decide_here(logs(whole), false, true),
                 Some(Start::LogsAlone)
             );
         }
-        for doubtful in [
-            Some(Zxid::new(0, 2)),
-            Some(Zxid::new(1, 5)),
-            Some(Zxid::new(5, 1)),
-            None,
-        ] {
+        for doubtful in [Zxid::new(0, 2), Zxid::new(1, 5), Zxid::new(5, 1)] {
             assert_eq!(decide_here(logs(doubtful), false, true), None);
             assert_eq!(
                 decide_here(logs(doubtful), true, true),

@@ -382,7 +382,7 @@ fn zookeeper_3056_without_snapshots_complete_logs_are_accepted() {
     assert_eq!(
         found,
         Found::LogsWithoutSnapshot {
-            first: Some(Zxid(0x1_0000_0001)),
+            first: Zxid(0x1_0000_0001),
             last_logged: LAST,
         }
     );
