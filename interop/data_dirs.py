@@ -152,7 +152,8 @@ def quota(c, root):
 
 
 def multis(c, root):
-    good = [(CREATE, jute.create(f"{root}/m", b"1", OPEN_ACL, 0)), (CREATE2, jute.create(f"{root}/m/two", b"2", OPEN_ACL, 2)),
+    good = [(CREATE, jute.create(f"{root}/m", b"1", OPEN_ACL, 0)),
+            (CREATE2, jute.create(f"{root}/m/two", b"2", OPEN_ACL, 2)),
             (SET_DATA, jute.set_data(f"{root}/m", b"changed", 0)), (jute.CHECK, jute.path_version(f"{root}/m", 1)),
             (CREATE, jute.create(f"{root}/m/eph", b"", OPEN_ACL, 1)),
             (CREATE_CONTAINER, jute.create(f"{root}/m/box", b"", OPEN_ACL, 4)),

@@ -306,7 +306,8 @@ def run_sequence(report, seed, steps, make_left, make_right, left_settings, righ
                 try:
                     lock_step(run, step, left, right, counted)
                 except (AssertionError, OSError, Closed) as error:
-                    raise Mismatch(f"seed {seed}, step {index}: {step}\n      {type(error).__name__}: {error}") from error
+                    place = f"seed {seed}, step {index}: {step}"
+                    raise Mismatch(f"{place}\n      {type(error).__name__}: {error}") from error
             counted["nodes"] = same_trees(left.tree(), right.tree())
         finally:
             left.close()
@@ -357,6 +358,8 @@ def run():
     options = parser.parse_args()
     make_right = servers.factory(options)
     report = Report(f"differential run, Java against {options.server}")
+    for subject, treatment in DIFFERENCES.items():
+        print(f"note  {subject}: {treatment}")
     for seed in range(options.seed, options.seed + options.count):
         one_seed(report, seed, options, make_right)
     return report.finish()

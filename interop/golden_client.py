@@ -87,7 +87,9 @@ def strip_comment(line):
     return line
 
 
-TOKEN = re.compile(r'"(?P<text>[^"]*)"|<(?P<name>\*|[a-z]+\d*)(?::(?P<size>\d+)|(?P<offset>[+-]\d+))?>|(?P<hex>(?:[0-9a-fA-F]{2})+)')
+TOKEN = re.compile(r'"(?P<text>[^"]*)"'
+                   r'|<(?P<name>\*|[a-z]+\d*)(?::(?P<size>\d+)|(?P<offset>[+-]\d+))?>'
+                   r'|(?P<hex>(?:[0-9a-fA-F]{2})+)')
 
 
 def tokens(text):

@@ -35,8 +35,8 @@ UNORDERED = ("getEphemerals", "whoami")
 # Commands whose output differs between the shells of 3.8.0 and 3.9.3 whatever the server: options -b and -x are newer,
 # the usage text that unknown commands print lists other options, history shows the markers, and whether deleteall tells
 # of its failure is a race in that shell.
-SHELL_38 = {"deleteall /p2", "get -b /m1", "get -x /m8", "set /m1 b25l -b", "history", "help", "ls2 /t", "ls2 / watch", "rmr /t",
-            "exists /t"}
+SHELL_38 = {"deleteall /p2", "get -b /m1", "get -x /m8", "set /m1 b25l -b", "history", "help",
+            "ls2 /t", "ls2 / watch", "rmr /t", "exists /t"}
 
 
 def shell_command(server, *words):
