@@ -15,6 +15,9 @@ const CROWDED: &str = "/a/b";
 /// More than a small crowd holds.
 const WATCHERS: u32 = 14;
 
+/// What an idle table may keep: less than one leaked place costs.
+const IDLE_BYTES: usize = 4096;
+
 const KINDS: [WatchKind; 4] = [
     WatchKind::DataStandard,
     WatchKind::ChildStandard,
@@ -174,7 +177,11 @@ fn step(table: &mut WatchTable, model: &mut Model, step: &Step) {
             assert!(!table.contains(id, path, kind));
         }
         Step::Disconnect(watcher) => {
-            table.remove_watcher(WatcherId(watcher));
+            // In two parts.
+            let id = WatcherId(watcher);
+            let few = table.paths_of(id) <= 2;
+            assert_eq!(table.remove_some(id, 2), few);
+            assert!(table.remove_some(id, usize::MAX));
             model.data.retain(|entry| entry.0 != watcher);
             model.child.retain(|entry| entry.0 != watcher);
         }
@@ -265,5 +272,6 @@ proptest! {
         (0..WATCHERS).for_each(|watcher| table.remove_watcher(WatcherId(watcher)));
         prop_assert!(table.is_empty());
         compare(&table, &Model::default());
+        prop_assert!(table.memory_estimate() < IDLE_BYTES, "{}", table.memory_estimate());
     }
 }

@@ -97,20 +97,20 @@ impl Interest {
         }
     }
 
-    /// Forgets `watcher` and gives its paths.
-    pub(super) fn take(&mut self, watcher: WatcherId) -> Vec<u32> {
-        let found = self
-            .watchers
-            .find_entry(hash_number(watcher.0), |other| other.id == watcher);
-        let Ok(known) = found else {
+    /// Takes up to `at_most` paths from `watcher`, in the order in which they lie in memory. A watcher without any is forgotten.
+    pub(super) fn take(&mut self, watcher: WatcherId, at_most: usize) -> Vec<u32> {
+        let hash = hash_number(watcher.0);
+        let Some(known) = self.watchers.find(hash, |other| other.id == watcher) else {
             return Vec::new();
         };
-        let (gone, _) = known.remove();
-        super::shrink(&mut self.watchers, |other| hash_number(other.id.0));
-        match gone.paths {
-            PathIds::Few(few) => few.into_iter().filter(|path| *path != NO_PATH).collect(),
-            PathIds::Many(set) => self.sets.take(set).into_iter().collect(),
-        }
+        let all: &mut dyn Iterator<Item = u32> = match &known.paths {
+            PathIds::Few(few) => &mut few.iter().copied().filter(|path| *path != NO_PATH),
+            PathIds::Many(set) => &mut self.sets.get(*set).into_iter().flatten().copied(),
+        };
+        let mut taken: Vec<_> = all.take(at_most).collect();
+        taken.iter().for_each(|path| self.remove(watcher, *path));
+        taken.sort_unstable();
+        taken
     }
 
     /// How many paths `watcher` watches.

@@ -181,11 +181,21 @@ impl WatchTable {
 
     /// Forgets a connection that is closed, in time proportional to its own watches.
     pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        for id in self.interest.take(watcher) {
+        self.remove_some(watcher, usize::MAX);
+    }
+
+    /// Forgets up to `at_most` watched paths of a connection that is closed; true when nothing is left.
+    ///
+    /// A client with a million watches takes long to forget, and others wait meanwhile: this does it in parts. Until the end
+    /// firings may name the watcher, and its number must not be used again.
+    pub fn remove_some(&mut self, watcher: WatcherId, at_most: usize) -> bool {
+        let taken = self.interest.take(watcher, at_most);
+        for id in taken {
             let before = self.paths.kinds(id, watcher);
             self.account(before, Kinds::NONE);
             self.shed(id, watcher, Kinds::NONE);
         }
+        self.interest.paths_of(watcher) == 0
     }
 
     fn replace(&mut self, id: u32, watcher: WatcherId, before: Kinds, after: Kinds) {
@@ -410,12 +420,17 @@ fn hash_number(number: u32) -> u64 {
 
 /// A table that is this many times as large as it need be gives memory back.
 const SLACK: usize = 8;
-/// Tables up to this capacity are left alone.
+/// Tables up to this capacity are left alone unless they are empty.
 const SMALL_TABLE: usize = 32;
+/// The capacity of the smallest table that is allocated.
+const LEAST_TABLE: usize = 3;
 
 /// Gives memory back after a removal, so seldom that a removal stays cheap.
 fn shrink<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
-    if table.capacity() > SMALL_TABLE && table.len() < table.capacity() / SLACK {
-        table.shrink_to(table.len() * 2, hasher);
+    let (used, capacity) = (table.len(), table.capacity());
+    if used == 0 && capacity > LEAST_TABLE {
+        *table = HashTable::new();
+    } else if capacity > SMALL_TABLE && used < capacity / SLACK {
+        table.shrink_to(used * 2, hasher);
     }
 }

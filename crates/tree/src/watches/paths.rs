@@ -32,11 +32,15 @@ struct Place {
 // Memory per watch is counted: a path costs these bytes, its text, and its share of the index.
 const _: () = assert!(size_of::<Place>() == 24);
 
+/// At a million paths the growth of a part concerns some 14,000 of them: a few milliseconds.
+const INDEX_PARTS: usize = 64;
+
 /// All watched paths.
 #[derive(Debug)]
 pub(super) struct Paths {
     places: Slab<Place>,
-    index: HashTable<u32>,
+    /// The ids by the hash of their paths, in parts: when one grows, which means to hash all its paths anew, the pause is short.
+    index: [HashTable<u32>; INDEX_PARTS],
     crowds: Slab<Crowd>,
     /// Sum of the lengths of all paths, bytes.
     text_bytes: usize,
@@ -47,7 +51,7 @@ impl Paths {
     pub(super) fn new(key: u64) -> Self {
         Self {
             places: Slab::default(),
-            index: HashTable::new(),
+            index: [const { HashTable::new() }; INDEX_PARTS],
             crowds: Slab::default(),
             text_bytes: 0,
             key,
@@ -55,7 +59,7 @@ impl Paths {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.places.is_empty()
     }
 
     pub(super) fn text_bytes(&self) -> usize {
@@ -68,13 +72,14 @@ impl Paths {
     }
 
     fn lookup(&self, hash: u64, path: &str) -> Option<u32> {
-        self.index.find(hash, |id| self.path(*id) == path).copied()
+        let part = self.index.get(part_of(hash))?;
+        part.find(hash, |id| self.path(*id) == path).copied()
     }
 
     /// The watched ones among the proper ancestors of `path`, from the root down.
     pub(super) fn ancestors(&self, path: &str) -> impl Iterator<Item = u32> {
         let above = prefixes(self.key, path).take_while(|(prefix, _)| prefix.len() < path.len());
-        above.filter_map(|(prefix, hash)| self.lookup(hash, prefix))
+        above.filter_map(|(prefix, hasher)| self.lookup(hasher.finish(), prefix))
     }
 
     /// The id of `path`, which is new to the table if need be. Who inserts must set a watcher.
@@ -89,8 +94,9 @@ impl Paths {
         };
         let id = self.places.insert(place).ok_or(TableFull)?;
         let (places, key) = (&self.places, self.key);
-        self.index
-            .insert_unique(hash, id, |id| hash_path(key, path_in(places, *id)));
+        if let Some(part) = self.index.get_mut(part_of(hash)) {
+            part.insert_unique(hash, id, |id| hash_path(key, path_in(places, *id)));
+        }
         self.text_bytes += path.len();
         Ok(id)
     }
@@ -197,13 +203,16 @@ impl Paths {
 
     fn forget(&mut self, id: u32) {
         let hash = hash_path(self.key, self.path(id));
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
-            entry.remove();
-        }
         let gone = self.places.take(id);
         self.text_bytes -= gone.path.len();
+        let Some(part) = self.index.get_mut(part_of(hash)) else {
+            return;
+        };
+        if let Ok(entry) = part.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
         let (places, key) = (&self.places, self.key);
-        super::shrink(&mut self.index, |id| hash_path(key, path_in(places, *id)));
+        super::shrink(part, |id| hash_path(key, path_in(places, *id)));
     }
 
     fn watchers(&self, id: u32) -> &Watchers {
@@ -228,12 +237,18 @@ impl Paths {
     /// Bytes on the heap, the texts included.
     pub(super) fn allocated(&self) -> usize {
         let crowds = self.crowds.places().map(Crowd::allocated).sum::<usize>();
-        self.places.allocated()
-            + self.index.allocation_size()
-            + self.crowds.allocated()
-            + crowds
-            + self.text_bytes
+        let index = self
+            .index
+            .iter()
+            .map(HashTable::allocation_size)
+            .sum::<usize>();
+        self.places.allocated() + index + self.crowds.allocated() + crowds + self.text_bytes
     }
+}
+
+/// Bits that the hash tables inside do not look at first.
+const fn part_of(hash: u64) -> usize {
+    (hash >> 32) as usize % INDEX_PARTS
 }
 
 fn path_in(places: &Slab<Place>, id: u32) -> &str {
@@ -242,11 +257,13 @@ fn path_in(places: &Slab<Place>, id: u32) -> &str {
 
 fn hash_path(key: u64, path: &str) -> u64 {
     let last = prefixes(key, path).last();
-    last.map_or(key, |(_, hash)| hash)
+    last.map_or(key, |(_, hasher)| hasher.finish())
 }
 
-/// `path` cut at each slash, from the root to all of it, with the hash of each.
-fn prefixes(key: u64, path: &str) -> impl Iterator<Item = (&str, u64)> {
+/// `path` cut at each slash, from the root to all of it, with the hasher that has read so far.
+///
+/// Every path is fed to the hasher in these pieces, so that a path and a prefix of a longer one have the same hash.
+fn prefixes(key: u64, path: &str) -> impl Iterator<Item = (&str, DefaultHasher)> {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(key);
     let mut done = 0;
@@ -260,7 +277,7 @@ fn prefixes(key: u64, path: &str) -> impl Iterator<Item = (&str, u64)> {
         };
         hasher.write(rest.get(..end)?.as_bytes());
         done += end;
-        Some((path.get(..done)?, hasher.finish()))
+        Some((path.get(..done)?, hasher.clone()))
     })
 }
 
@@ -272,8 +289,8 @@ mod tests {
     fn check(path: &str, expected: &[&str]) {
         let found: Vec<_> = prefixes(1, path).map(|(prefix, _)| prefix).collect();
         assert_eq!(found, expected);
-        for (prefix, hash) in prefixes(1, path) {
-            assert_eq!(hash, hash_path(1, prefix), "{prefix} of {path}");
+        for (prefix, hasher) in prefixes(1, path) {
+            assert_eq!(hasher.finish(), hash_path(1, prefix), "{prefix} of {path}");
         }
     }
 

@@ -10,7 +10,7 @@ const CHUNK: usize = 256;
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
-    /// Ids below it were given out; some are free again.
+    /// Ids below it were given out; some are free again, but never all of them.
     next: u32,
 }
 
@@ -74,6 +74,11 @@ impl<T: Default> Slab<T> {
         value
     }
 
+    /// True when no id is in use.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
     /// Every place, free ones too.
     pub(super) fn places(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
@@ -102,6 +107,6 @@ mod tests {
         for id in ids {
             slab.take(id);
         }
-        assert_eq!(slab.allocated(), 0);
+        assert!(slab.is_empty() && slab.allocated() == 0);
     }
 }
