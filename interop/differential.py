@@ -22,6 +22,8 @@ SETTINGS = {
     "znode.container.checkIntervalMs": "86400000",
 }
 UNORDERED = {"children", "paths", "ids", "acl"}
+# Generous time-outs: a stall of the machine must not end a session on one side only.
+CONFIG = {"minSessionTimeout": 20000, "maxSessionTimeout": 60000}
 
 # --- What is known to differ, all in one place -----------------------------------------------------------------------
 #
@@ -290,12 +292,12 @@ def _path_of(body):
     return path if path and path.startswith("/") else None
 
 
-def run_sequence(report, seed, steps, make_left, make_right, left_settings, right_settings):
+def run_sequence(report, seed, steps, make_left, make_right, right_settings):
     """One seed on two fresh servers; returns what was counted, raises Mismatch with the place."""
     run = sequence.Sequence(seed)
     enforce = {"zookeeper.enforceQuota": "true"} if seed % 2 else {}
-    with make_left(settings={**SETTINGS, **enforce, **left_settings}) as one, \
-            make_right(settings={**SETTINGS, **enforce, **right_settings}) as two:
+    with make_left(settings={**SETTINGS, **enforce}, config=CONFIG) as one, \
+            make_right(settings={**SETTINGS, **enforce, **right_settings}, config=CONFIG) as two:
         report.server = two
         left, right = Side(one), Side(two)
         counted = {"requests": 0, "errors": 0, "events": 0}
@@ -330,7 +332,7 @@ def lock_step(run, step, left, right, counted):
 def one_seed(report, seed, options, make_right):
     break_with = dict(word.split("=", 1) for word in options.break_with)
     try:
-        counted = run_sequence(report, seed, options.ops, servers.Java, make_right, {}, break_with)
+        counted = run_sequence(report, seed, options.ops, servers.Java, make_right, break_with)
     except Mismatch as mismatch:
         if break_with:
             report.ok(f"seed {seed}: the planted difference was found", str(mismatch).splitlines()[0][:100])
