@@ -1,5 +1,11 @@
 //! The data directory of a real Java server: every record, every seal, and what its README says about modified copies, as far
 //! as storage alone decides it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test of files: it looks at them directly, and a failure is its result"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +17,7 @@ use rookeeper_proto::txn::TxnHeader;
 use rookeeper_storage::dirs::{Compression, DataDirs, SnapshotFile};
 use rookeeper_storage::epoch_files::EpochFile;
 use rookeeper_storage::log_reader::{Damage, LogReader, ReadError};
+use rookeeper_storage::log_writer::{LogOptions, LogWriter};
 use rookeeper_storage::os_disk::OsDisk;
 use rookeeper_storage::recover::{self, Found, Policy, RecoverError, Start};
 use rookeeper_storage::replay::{Replay, ReplayEnd, ReplayError};
@@ -189,6 +196,28 @@ fn every_record_of_every_log_is_read_as_java_wrote_it() {
         assert_eq!(end.torn, None);
     }
     assert_eq!(logs, 3);
+}
+
+#[test]
+fn writing_the_records_anew_gives_the_file_java_wrote() {
+    let options = LogOptions {
+        prealloc_bytes: 64 * 1024,
+        ..LogOptions::default()
+    };
+    for name in ["log.100000001", "log.100000020", "log.100000042"] {
+        let java = golden().join("dataset/version-2").join(name);
+        let root = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::new(OsDisk.arc(), root.path(), options);
+        let mut reader = LogReader::open(&OsDisk, &java).unwrap();
+        while let Some(record) = reader.next().unwrap() {
+            log.reserve(LogWriter::record_len(record.bytes.len()))
+                .unwrap();
+            log.append(record.zxid, &record.bytes).unwrap();
+            log.sync().unwrap();
+        }
+        let ours = fs::read(root.path().join(name)).unwrap();
+        assert!(ours == fs::read(&java).unwrap(), "{name} differs");
+    }
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! What must hold whatever happens to power, disk and space: nothing whose sync answered is lost, what is read is a prefix of
 //! what was appended, and the directory always opens again.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test of files: it looks at them directly, and a failure is its result"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +72,8 @@ struct Member {
     history: BTreeMap<Zxid, Vec<u8>>,
     /// The last record whose sync answered.
     acked: Zxid,
+    /// The newest snapshot whose writing answered.
+    snapshot: Option<Zxid>,
     /// The epoch whose write answered, and the one that was tried.
     epoch: (i64, i64),
     life: u8,
@@ -88,6 +96,7 @@ impl Member {
             },
             history: BTreeMap::new(),
             acked: Zxid::ZERO,
+            snapshot: None,
             epoch: (0, 0),
             life: 0,
             next: Zxid::new(1, 1),
@@ -119,6 +128,7 @@ impl Member {
                 newest.zxid
             }
         };
+        assert!(Some(base) >= self.snapshot, "a finished snapshot is gone");
         let mut replay = Replay::from(&disk, &dirs, base).map_err(Stop::new)?;
         while let Some(record) = replay.next().map_err(Stop::new)? {
             let appended = self.history.get(&record.zxid);
@@ -154,7 +164,7 @@ impl Member {
 
     /// The body is the zxid of the state.
     fn write_snapshot(
-        &self,
+        &mut self,
         dirs: &DataDirs,
         zxid: Zxid,
         compression: Compression,
@@ -168,6 +178,7 @@ impl Member {
             last_zxid: Some(zxid),
         };
         writer.finish(trailer).map_err(Stop::new)?;
+        self.snapshot = self.snapshot.max(Some(zxid));
         Ok(())
     }
 
@@ -231,6 +242,18 @@ impl Member {
     fn lose_power(&mut self, tear: Tear) {
         self.disk.restart(tear);
         self.open = None;
+        self.check_headers();
+    }
+
+    /// Java refuses a log that does not start as one; so no log may get its name before its header is durable.
+    fn check_headers(&self) {
+        let dir = root().join("version-2");
+        for entry in self.disk.list(&dir).unwrap() {
+            if entry.name.starts_with("log.") {
+                let content = self.disk.content(&dir.join(&entry.name)).unwrap();
+                assert_eq!(content.get(..8), Some(&b"ZKLG\0\0\0\x02"[..]));
+            }
+        }
     }
 }
 
@@ -436,6 +459,30 @@ fn what_was_reserved_is_written_to_a_full_disk() {
     member.disk.heal();
     let (_, log) = member.open.as_mut().unwrap();
     log.reserve(128 * 1024).unwrap();
+}
+
+/// A write that ran out of space half way leaves no trace, and the same records go in when there is space.
+#[test]
+fn a_refused_sync_leaves_the_file_as_it_was() {
+    let mut member = Member::new(0);
+    member.options.size_limit = None;
+    member.start().unwrap();
+    member.run(Step::Append(3)).unwrap();
+    member.run(Step::Sync).unwrap();
+    let path = root().join("version-2/log.100000001");
+    let before = member.disk.content(&path).unwrap();
+    member.run(Step::Append(4)).unwrap();
+    member.disk.fail_from(1, Fault::Full);
+    for _ in 0..3 {
+        assert!(matches!(member.run(Step::Sync), Err(Stop::Full)));
+        assert_eq!(member.disk.content(&path).unwrap(), before);
+    }
+    member.disk.heal();
+    member.run(Step::Sync).unwrap();
+    assert_eq!(member.acked, Zxid::new(1, 7));
+    assert!(member.disk.content(&path).unwrap().starts_with(&before));
+    member.lose_power(Tear::Nothing);
+    member.start().unwrap();
 }
 
 /// After one failed operation a log says so for ever, even when the disk works again.
