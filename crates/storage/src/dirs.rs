@@ -2,6 +2,7 @@
 //!
 //! What does not live here: the content of any file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -265,8 +266,13 @@ fn prepare(disk: &dyn Disk, dir: &Path, autocreate: bool) -> Result<(), DirError
     disk.create_dir_all(dir).at("create", dir)?;
     // A directory that a power cut takes away would take its files along.
     for above in dir.ancestors().skip(1).take(2) {
-        if !above.as_os_str().is_empty() {
-            disk.sync_dir(above).at("sync", above)?;
+        if above.as_os_str().is_empty() {
+            continue;
+        }
+        match disk.sync_dir(above) {
+            // Not ours to read, so it was not made here either.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.at("sync", above)?,
         }
     }
     Ok(())
@@ -276,9 +282,7 @@ fn prepare(disk: &dyn Disk, dir: &Path, autocreate: bool) -> Result<(), DirError
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn LockGuard>, DirError> {
     let path = dir.join(LOCK_FILE);
     match disk.lock(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-            Err(DirError::InUse(dir.to_path_buf()))
-        }
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(DirError::InUse(dir.to_path_buf())),
         locked => Ok(locked.at("lock", &path)?),
     }
 }

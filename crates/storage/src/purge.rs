@@ -5,6 +5,7 @@
 //! Invariant: from every retained snapshot the history can still be replayed. Only valid snapshots count as retained, and the
 //! log that may hold records behind the oldest of them stays, although it starts before it.
 
+use std::io;
 use std::path::PathBuf;
 
 use rookeeper_proto::ids::Zxid;
@@ -67,7 +68,11 @@ pub fn purge(disk: &dyn Disk, dirs: &DataDirs, keep: usize) -> Result<Vec<PathBu
         dead.iter().partition(|p| all.iter().any(|s| s.path == **p));
     for (files, dir) in [(snapshots, dirs.snapshots()), (logs, dirs.logs())] {
         for path in &files {
-            disk.remove(path).at("remove", path)?;
+            match disk.remove(path) {
+                // Another purge was faster.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.at("remove", path)?,
+            }
         }
         if !files.is_empty() {
             disk.sync_dir(dir).at("sync", dir)?;
