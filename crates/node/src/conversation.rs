@@ -94,6 +94,8 @@ pub struct Answered {
     pub xid: Xid,
     /// When it was received, as told to [`Conversation::receive`].
     pub received_at: i64,
+    /// Bytes of the answer; 0 for writes, whose answers come by another way.
+    pub bytes: usize,
 }
 
 /// A client connection.
@@ -325,6 +327,7 @@ impl Conversation {
             op: header.op,
             xid: header.xid,
             received_at: at,
+            bytes: 0,
         });
         Input::Write(WriteRequest {
             conn: self.conn,
@@ -361,18 +364,13 @@ impl Conversation {
             && let Some(next) = self.queue.pop_front_if(|next| next.is_answered_here())
         {
             let RequestHeader { xid, op } = next.header;
-            answered(Answered {
-                op,
-                xid,
-                received_at: next.at,
-            });
+            let start = out.len();
+            let mut fault = None;
             match next.what {
                 What::Refusal { code, zxid, then } => {
                     let zxid = zxid.unwrap_or_else(|| view.tree.last_zxid());
                     response::reply_header(out, xid, zxid, code);
-                    if let Some(fault) = then {
-                        return Err(fault);
-                    }
+                    fault = then;
                 }
                 What::Body(body) => {
                     let identities = next.identities.as_ref().unwrap_or(&self.identities);
@@ -384,6 +382,15 @@ impl Conversation {
                     };
                     serve(view, reader, next.header, &body, out);
                 }
+            }
+            answered(Answered {
+                op,
+                xid,
+                received_at: next.at,
+                bytes: out.len() - start,
+            });
+            if let Some(fault) = fault {
+                return Err(fault);
             }
         }
         Ok(())

@@ -42,8 +42,6 @@ pub struct StandaloneConfig {
     pub rules: Rules,
     /// Containers and TTL nodes.
     pub reaper: ReaperConfig,
-    /// Longest record that every member can read back, bytes.
-    pub max_record_bytes: usize,
     /// Keys the overlay's table; any number.
     pub hash_seed: u64,
 }

@@ -1,2 +1,41 @@
-//! The binary.
-fn main() {}
+//! The `rookeeper` binary: one program, a subcommand per job.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program reads its environment and speaks to its terminal"
+)]
+
+mod logging;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Rookeeper: a coordination service that speaks ZooKeeper's protocols and formats.
+#[derive(Debug, Parser)]
+#[command(name = "rookeeper", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    job: Option<Job>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Run a server: with a zoo.cfg, with `PORT DATADIR [TICKTIME] [MAXCNXNS]`, or with nothing at all (port 2181, data under
+    /// ./rookeeper-data). `-Dname=value` words set properties.
+    Server {
+        /// CONFIGFILE | PORT DATADIR [TICKTIME] [MAXCNXNS], and -Dname=value words anywhere
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().job {
+        None => server::run(&[]),
+        Some(Job::Server { words }) => server::run(&words),
+    }
+}

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use rookeeper_proto::acl::{AclRequest, perms};
+use rookeeper_proto::acl::{Acl, AclRequest, perms};
 use rookeeper_proto::code::{CreateMode, ErrorCode, MAX_TTL_MS, OpCode, Owner};
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::multi::WriteOp;
@@ -29,7 +29,7 @@ use crate::quota::{self, Limits, Usage};
 use crate::tree::{self, Known, Tree};
 
 /// Settings that change what is allowed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// Providers and super users.
     pub auth: AuthConfig,
@@ -43,10 +43,28 @@ pub struct Rules {
     pub close_session_paths: bool,
     /// Reconfiguration is switched on (`reconfigEnabled`).
     pub reconfig: bool,
-    /// Longest closeSession path list, bytes, that every member can read back. A longer one is left empty, which means the same:
-    /// every member removes the ephemerals it knows.
-    pub max_close_session_bytes: usize,
+    /// Longest transaction, bytes, that every member can read back (`jute.maxbuffer` and its extra size). A longer write is
+    /// refused before it is proposed. A longer list of ephemerals in a closeSession is left empty, which means the same: every
+    /// member removes the ephemerals it knows.
+    pub max_record_bytes: usize,
 }
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            auth: AuthConfig::default(),
+            extended_types: false,
+            enforce_quota: false,
+            digest: true,
+            close_session_paths: true,
+            reconfig: false,
+            max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+        }
+    }
+}
+
+/// Twice the default `jute.maxbuffer`.
+const DEFAULT_MAX_RECORD_BYTES: usize = 2 * 0xf_ffff;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +118,7 @@ pub fn prepare(
         author,
         zxid,
         time,
+        acl_bytes: 0,
     };
     let (txn, shape) = match judge.write(write) {
         Ok(judged) => judged,
@@ -144,6 +163,8 @@ struct Judge<'a> {
     author: Author<'a>,
     zxid: Zxid,
     time: i64,
+    /// Bytes of the ACLs so far: expanding `auth` may make a request far longer than it came.
+    acl_bytes: usize,
 }
 
 type Judged<T> = Result<T, ErrorCode>;
@@ -195,8 +216,18 @@ impl Judge<'_> {
         }
     }
 
-    fn fixed_acl(&self, acl: Option<&[AclRequest]>) -> Judged<Vec<rookeeper_proto::acl::Acl>> {
-        acl::fix_up(&self.rules.auth, acl, self.author.identities)
+    fn fixed_acl(&mut self, acl: Option<&[AclRequest]>) -> Judged<Vec<Acl>> {
+        let fixed = acl::fix_up(&self.rules.auth, acl, self.author.identities)?;
+        self.acl_bytes += fixed
+            .iter()
+            .map(|entry| 12 + entry.who.scheme.len() + entry.who.id.len())
+            .sum::<usize>();
+        // The rest of the record is no longer than the request, which is at most the other half.
+        if self.acl_bytes > self.rules.max_record_bytes / 2 {
+            Err(ErrorCode::InvalidAcl)
+        } else {
+            Ok(fixed)
+        }
     }
 
     // Create.
@@ -422,7 +453,7 @@ impl Judge<'_> {
             return Txn::CloseSession { paths: None };
         }
         let bytes: usize = paths.iter().map(|path| path.len() + 4).sum();
-        let fits = bytes <= self.rules.max_close_session_bytes;
+        let fits = bytes <= self.rules.max_record_bytes;
         let paths = if fits {
             paths.into_iter().collect()
         } else {

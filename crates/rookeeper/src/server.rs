@@ -1,0 +1,149 @@
+//! `rookeeper server`: settings, a running server, signals, and the exit code that says how it ended.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+
+use rookeeper_server::boot::{Outcome, Server};
+use rookeeper_server::config::{self, JvmVariables, Loaded, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::logging;
+
+/// Exit code when the log cannot be written (operations 6.2).
+const LOG_FAILED: u8 = 10;
+/// Exit code of an unexpected error.
+const UNEXPECTED: u8 = 1;
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let (first, second) = (
+        std::env::var("SERVER_JVMFLAGS").ok(),
+        std::env::var("JVMFLAGS").ok(),
+    );
+    let variables = JvmVariables {
+        server_jvmflags: first.as_deref(),
+        jvmflags: second.as_deref(),
+    };
+    let Loaded { settings, warnings } = match config::load(words, variables) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("Invalid config, exiting abnormally\n{error}");
+            return ExitCode::from(error.exit_code());
+        }
+    };
+    logging::start(&settings.log);
+    if let Some(file) = &settings.config_file {
+        info!("Reading configuration from: {}", file.display());
+    }
+    info!("Either no config or no quorum defined in config, running in standalone mode");
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for (name, value) in settings.effective() {
+        info!("{name} = {value}");
+    }
+    let introduction = introduction(&settings);
+    match Server::start(settings) {
+        Ok(server) => {
+            introduction.iter().for_each(|line| println!("{line}"));
+            serve(server)
+        }
+        Err(error) => {
+            error!("{error}");
+            eprintln!("{error}");
+            info!("exiting with code {}", error.exit_code());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(server: Server) -> ExitCode {
+    if let Err(error) = watch_signals(&server) {
+        error!("cannot watch for signals: {error}");
+        return ExitCode::from(UNEXPECTED);
+    }
+    let outcome = server.wait();
+    drop(server);
+    match outcome {
+        Outcome::Stopped => {
+            info!("exiting with code 0");
+            ExitCode::SUCCESS
+        }
+        Outcome::LogFailed => {
+            error!("exiting with code {LOG_FAILED}");
+            ExitCode::from(LOG_FAILED)
+        }
+    }
+}
+
+/// TERM and INT stop, a second one ends at once; HUP ends nothing.
+fn watch_signals(server: &Server) -> std::io::Result<()> {
+    let stopper = server.stopper();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut term, mut int, mut hup) = {
+        let _guard = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    thread::Builder::new()
+        .name("rookeeper-signal".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                let mut stopping = false;
+                loop {
+                    tokio::select! {
+                        _ = hup.recv() => {
+                            info!("SIGHUP received: nothing to do");
+                            continue;
+                        }
+                        _ = term.recv() => {}
+                        _ = int.recv() => {}
+                    }
+                    if stopping {
+                        std::process::exit(i32::from(UNEXPECTED));
+                    }
+                    stopping = true;
+                    info!("stopping");
+                    stopper.stop();
+                }
+            });
+        })?;
+    Ok(())
+}
+
+/// What a person at the terminal wants to know.
+fn introduction(settings: &Settings) -> Vec<String> {
+    let mut lines = vec![format!(
+        "Rookeeper {} (ZooKeeper 3.9.3 compatible), standalone",
+        env!("CARGO_PKG_VERSION")
+    )];
+    match &settings.client.listen {
+        Some(listen) => {
+            let host = listen.host.as_deref().unwrap_or("localhost");
+            let port = listen.port;
+            lines.push(format!("  clients   {host}:{port}"));
+            lines.push(format!("  data      {}", shown(&settings.data_dir)));
+            lines.push(format!(
+                "  try it    echo srvr | nc {host} {port}    or    zkCli.sh -server {host}:{port}"
+            ));
+        }
+        None => lines.push(format!(
+            "  data      {} (no client port is configured)",
+            shown(&settings.data_dir)
+        )),
+    }
+    lines.push("  stop      Ctrl-C; everything acknowledged is on the disk".to_owned());
+    lines
+}
+
+fn shown(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_path_buf())
+        .display()
+        .to_string()
+}

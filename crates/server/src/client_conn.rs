@@ -1,0 +1,404 @@
+//! One client connection: its socket, and the [`Conversation`] that decides.
+//!
+//! A turn takes everything that one socket read brought, serves it under one read guard, and sends the answers with one write.
+//! Reads never leave this task; writes go to the driver and come back as mail.
+//!
+//! Invariants:
+//! - Mail is moved to the output before anything read from the tree afterwards, so an event precedes what shows its change.
+//! - The socket is not read while too much is waiting: for the client to read, for the driver, or in all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rookeeper_node::conversation::{Answered, Conversation, Fault};
+use rookeeper_node::effect::CloseReason;
+use rookeeper_node::input::{ConnId, Input};
+use rookeeper_node::reads::View;
+use rookeeper_proto::ids::SessionId;
+use rookeeper_tree::watches::WatcherId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::connections::Connection;
+use crate::inbox::Message;
+use crate::mailbox::Ending;
+use crate::metrics::ConnectionBatch;
+use crate::service::Service;
+use crate::words_port::Word;
+use crate::words_port;
+
+/// First size of the read buffer, bytes: an idle connection keeps about this much.
+const READ_SMALL: usize = 512;
+/// Largest size of the read buffer for small requests, bytes.
+const READ_LARGE: usize = 64 * 1024;
+/// Output beyond which no more reads are served before it is written, bytes.
+const OUTPUT_BUDGET: usize = 256 * 1024;
+/// How long a closed connection waits for the client to read its last frames.
+const LINGER: Duration = Duration::from_secs(1);
+/// Bytes thrown away while lingering.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The client closed it.
+    Client,
+    /// The socket failed.
+    Socket(io::Error),
+    /// The client's fault.
+    Fault(Fault),
+    /// A frame length that is negative or beyond the limit.
+    Length(i32),
+    /// No session within the time.
+    NoSession,
+    /// The driver says so.
+    Ending(Ending),
+    /// A four-letter word was answered.
+    Word,
+}
+
+struct ClientConn<'a> {
+    service: &'a Service,
+    connection: Connection,
+    conversation: Conversation,
+    input: BytesMut,
+    read_size: usize,
+    output: Vec<u8>,
+    submit: Vec<Input>,
+    /// Requests counted in the server's outstanding figure.
+    counted: usize,
+    /// Figures of this turn, published at its end.
+    batch: Box<ConnectionBatch>,
+    begun: Instant,
+}
+
+/// Serves one accepted connection until it ends.
+pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut stream: TcpStream) {
+    let address = rookeeper_tree::acl::peer_address(peer.ip());
+    let conversation = Conversation::new(conn, address);
+    let who = Arc::clone(conversation.identities());
+    let connection = service.connections.register(conn, peer, who, service.clock.mono());
+    debug!("Accepted socket connection from /{peer}");
+    let mut client = ClientConn {
+        service: &service,
+        connection,
+        conversation,
+        input: BytesMut::new(),
+        read_size: READ_SMALL,
+        output: Vec::new(),
+        submit: Vec::new(),
+        counted: 0,
+        batch: Box::default(),
+        begun: Instant::now(),
+    };
+    let end = client.run(&mut stream).await;
+    client.leave(&end);
+    let gracious = !matches!(end, End::Client | End::Socket(_));
+    drop(client);
+    if gracious {
+        linger(&mut stream).await;
+    }
+}
+
+/// Lets the client read its last frames: closing a socket with unread input would reset it.
+async fn linger(stream: &mut TcpStream) {
+    let _ = stream.shutdown().await;
+    let mut left = LINGER_BYTES;
+    let mut waste = vec![0; 4096];
+    let drain = async {
+        while let Ok(n @ 1..) = stream.read(&mut waste).await {
+            left = left.saturating_sub(n);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = timeout(LINGER, drain).await;
+}
+
+impl ClientConn<'_> {
+    async fn run(&mut self, stream: &mut TcpStream) -> End {
+        let (mut read, mut write) = stream.split();
+        let end = loop {
+            if let Err(end) = self.wait(&mut read, &mut write).await {
+                break end;
+            }
+            if let Err(end) = self.turn(&mut write) {
+                break end;
+            }
+        };
+        self.take_mail();
+        if !matches!(end, End::Client | End::Socket(_)) && !self.output.is_empty() {
+            let _ = timeout(LINGER, write.write_all(&self.output)).await;
+        }
+        end
+    }
+
+    /// Waits for something to do: input, room for output, mail, or the end of patience.
+    async fn wait(&mut self, read: &mut ReadHalf<'_>, write: &mut WriteHalf<'_>) -> Result<(), End> {
+        let reading = self.may_read();
+        let patience = self.patience();
+        if reading && self.input.capacity() - self.input.len() < self.read_size {
+            self.input.reserve(self.read_size);
+        }
+        tokio::select! {
+            () = self.connection.mailbox.filled() => Ok(()),
+            done = read.read_buf(&mut self.input), if reading => match done {
+                Ok(0) => Err(End::Client),
+                Ok(n) => {
+                    self.heard(n);
+                    Ok(())
+                }
+                Err(error) => Err(End::Socket(error)),
+            },
+            done = write.write(&self.output), if !self.output.is_empty() => match done {
+                Ok(n) => {
+                    self.output.drain(..n);
+                    Ok(())
+                }
+                Err(error) => Err(End::Socket(error)),
+            },
+            () = tokio::time::sleep(patience.unwrap_or_default()), if patience.is_some() => Err(End::NoSession),
+        }
+    }
+
+    /// How long a connection without a session may still take.
+    fn patience(&self) -> Option<Duration> {
+        if self.conversation.session().is_some() {
+            return None;
+        }
+        Some(self.service.limits.sessionless.saturating_sub(self.begun.elapsed()))
+    }
+
+    fn may_read(&self) -> bool {
+        let crowded = || {
+            self.counted > 0
+                && self.service.gauges.outstanding.load(Ordering::Relaxed)
+                    > self.service.limits.outstanding
+        };
+        self.output.len() < OUTPUT_BUDGET && self.conversation.wants_more() && !crowded()
+    }
+
+    fn heard(&mut self, n: usize) {
+        self.read_size = if n >= self.read_size {
+            (self.read_size * 4).min(READ_LARGE)
+        } else if n * 8 < self.read_size {
+            READ_SMALL
+        } else {
+            self.read_size
+        };
+    }
+
+    /// Takes what came, and answers what can be answered.
+    fn turn(&mut self, write: &mut WriteHalf<'_>) -> Result<(), End> {
+        let outcome = self.receive().and_then(|()| self.answer());
+        self.account();
+        outcome?;
+        if !self.output.is_empty() {
+            match write.try_write(&self.output) {
+                Ok(n) if n == self.output.len() => self.output.clear(),
+                Ok(n) => drop(self.output.drain(..n)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(End::Socket(error)),
+            }
+            if self.output.is_empty() && self.output.capacity() > OUTPUT_BUDGET {
+                self.output = Vec::new();
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts frames off the input.
+    fn receive(&mut self) -> Result<(), End> {
+        let before = self.conversation.outstanding();
+        let mut first_word = self.conversation.session().is_none() && before == 0;
+        while self.conversation.wants_more() {
+            let Some(head) = self.input.first_chunk::<4>() else { break };
+            if std::mem::take(&mut first_word)
+                && let Some(word) = Word::from_bytes(*head)
+                && self.connection.talk.received.load(Ordering::Relaxed) == 0
+            {
+                return self.word(word);
+            }
+            let announced = i32::from_be_bytes(*head);
+            let len = usize::try_from(announced).ok().filter(|len| *len <= self.service.limits.frame);
+            let Some(len) = len.filter(|len| *len > 0) else { return Err(End::Length(announced)) };
+            if self.input.len() < 4 + len {
+                self.input.reserve(4 + len - self.input.len());
+                break;
+            }
+            self.input.advance(4);
+            let frame = self.input.split_to(len).freeze();
+            self.take_frame(frame)?;
+        }
+        Ok(())
+    }
+
+    fn take_frame(&mut self, frame: Bytes) -> Result<(), End> {
+        let mono = self.service.clock.mono();
+        self.connection.mailbox.hear(mono);
+        self.connection.talk.received.fetch_add(1, Ordering::Relaxed);
+        self.batch.received(frame.len() as u64);
+        let who = Arc::as_ptr(self.conversation.identities());
+        let auth = &self.service.replica.auth;
+        let taken = self.conversation.receive(auth, mono, frame, &mut self.output);
+        if !std::ptr::eq(who, Arc::as_ptr(self.conversation.identities())) {
+            self.connection.mailbox.set_identities(Arc::clone(self.conversation.identities()));
+        }
+        match taken {
+            Ok(None) => Ok(()),
+            Ok(Some(input)) => {
+                log_connect(&input, self.connection.peer);
+                self.service.inbox.send(Message::Input(input));
+                Ok(())
+            }
+            Err(fault) => Err(End::Fault(fault)),
+        }
+    }
+
+    /// Moves mail to the output and does what it says.
+    fn take_mail(&mut self) -> Option<Ending> {
+        let mail = self.connection.mailbox.take(&mut self.output);
+        if mail.answered > 0 {
+            let (now, metrics) = (self.service.clock.mono(), &self.service.metrics);
+            let mut last = self.connection.talk.last.lock();
+            last.zxid = mail.last_zxid;
+            let bytes = mail.answer_bytes.checked_div(mail.answered).unwrap_or_default() as u64;
+            let batch = &mut self.batch;
+            self.conversation.completed(mail.answered, |answered| {
+                let latency = now - answered.received_at;
+                last.note(answered.op, answered.xid, now, latency);
+                batch.answered_update(metrics, latency.unsigned_abs(), bytes);
+            });
+        }
+        if let Some((session, timeout_ms)) = mail.opened {
+            self.conversation.open(session);
+            self.connection.talk.timeout_ms.store(timeout_ms, Ordering::Relaxed);
+            self.log_session(session, timeout_ms);
+        }
+        mail.ending
+    }
+
+    fn answer(&mut self) -> Result<(), End> {
+        loop {
+            if let Some(ending) = self.take_mail() {
+                self.conversation.deafen();
+                return Err(End::Ending(ending));
+            }
+            self.conversation.submit_writes(&mut self.submit);
+            if !self.submit.is_empty() {
+                self.service.inbox.send_all(&mut self.submit);
+            }
+            if !self.conversation.wants_to_read() || self.output.len() >= OUTPUT_BUDGET {
+                return Ok(());
+            }
+            self.serve_reads()?;
+        }
+    }
+
+    fn serve_reads(&mut self) -> Result<(), End> {
+        let service = self.service;
+        let tree = service.replica.tree.read();
+        if let Some(ending) = self.take_mail() {
+            return Err(End::Ending(ending));
+        }
+        let view = View { tree: &tree, watches: &service.replica.watches, auth: &service.replica.auth };
+        let now = service.clock.mono();
+        let mut last = self.connection.talk.last.lock();
+        last.zxid = tree.last_zxid();
+        let batch = &mut self.batch;
+        let note = |answered: Answered| {
+            let latency = now - answered.received_at;
+            last.note(answered.op, answered.xid, now, latency);
+            batch.answered_read(&service.metrics, latency.unsigned_abs(), answered.bytes as u64);
+        };
+        self.conversation
+            .serve_reads(&view, OUTPUT_BUDGET, &mut self.output, note)
+            .map_err(End::Fault)
+    }
+
+    /// Keeps the server's figure of outstanding requests right.
+    fn account(&mut self) {
+        let now = self.conversation.outstanding();
+        let figure = &self.service.gauges.outstanding;
+        if now > self.counted {
+            figure.fetch_add(now - self.counted, Ordering::Relaxed);
+        } else if now < self.counted {
+            figure.fetch_sub(self.counted - now, Ordering::Relaxed);
+        }
+        self.counted = now;
+        self.service.metrics.publish(&mut self.batch);
+        self.connection.talk.queued.store(now as u64, Ordering::Relaxed);
+    }
+
+    fn word(&mut self, word: Word) -> Result<(), End> {
+        if self.input.len() < 4 + word.extra_bytes() {
+            return Ok(());
+        }
+        self.input.advance(4);
+        let extra = self.input.split_to(word.extra_bytes());
+        self.connection.talk.received.fetch_add(1, Ordering::Relaxed);
+        self.output.extend(words_port::answer(self.service, word, &extra, self.connection.mailbox.conn()));
+        Err(End::Word)
+    }
+
+    fn log_session(&self, session: SessionId, timeout_ms: i32) {
+        debug!(
+            "Established session {session} with negotiated timeout {timeout_ms} for client /{}",
+            self.connection.peer
+        );
+    }
+
+    fn leave(&mut self, end: &End) {
+        self.conversation.deafen();
+        let outstanding = &self.service.gauges.outstanding;
+        outstanding.fetch_sub(std::mem::take(&mut self.counted), Ordering::Relaxed);
+        let conn = self.conversation.conn();
+        let peer = self.connection.peer;
+        self.service.connections.leave(conn, peer.ip());
+        self.service.replica.watches.0.lock().remove_watcher(WatcherId(conn.0));
+        self.service.inbox.send(Message::Input(Input::Disconnected(conn)));
+        log_end(end, peer, self.connection.mailbox.session());
+    }
+}
+
+fn log_connect(input: &Input, peer: SocketAddr) {
+    let Input::Connect { request, .. } = input else { return };
+    let what = if request.session == SessionId::NONE { "establish new session" } else { "renew session" };
+    debug!(
+        "Client attempting to {what}: session = {}, zxid = {}, timeout = {}, address = /{peer}",
+        request.session, request.last_zxid_seen, request.timeout_ms
+    );
+}
+
+fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
+    let session = session.unwrap_or_default();
+    match end {
+        End::Client => debug!("connection of /{peer} closed by the client (session {session})"),
+        End::Socket(error) => debug!("connection of /{peer} failed: {error} (session {session})"),
+        End::Fault(fault) => warn!("closing the connection of /{peer} (session {session}): {fault}"),
+        End::Length(len) => {
+            warn!("closing the connection of /{peer} (session {session}): Len error {len}");
+        }
+        End::NoSession => info!("closing the connection of /{peer}: no session within the time allowed"),
+        End::Ending(Ending::Refused) => {
+            info!("Invalid session for client /{peer}, probably expired");
+        }
+        End::Ending(Ending::Member(reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull))) => {
+            warn!("closing the connection of /{peer}: {reason:?}");
+        }
+        End::Ending(Ending::Overflow) => {
+            warn!("closing the connection of /{peer} (session {session}): the client does not read");
+        }
+        End::Ending(ending) => debug!("closing the connection of /{peer} (session {session}): {ending:?}"),
+        End::Word => {}
+    }
+}
+

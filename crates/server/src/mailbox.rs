@@ -1,0 +1,180 @@
+//! What the driver has for one connection: bytes to send, how many writes they answer, and whether to close.
+//!
+//! Invariant: bytes are in the order in which the client must see them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use rookeeper_node::effect::CloseReason;
+use rookeeper_node::input::ConnId;
+use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_tree::auth::Identities;
+use tokio::sync::Notify;
+
+/// Events and replies that a client has not read, bytes; beyond, it is disconnected.
+pub const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the connection shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The member says so.
+    Member(CloseReason),
+    /// The session was refused.
+    Refused,
+    /// The client does not read.
+    Overflow,
+    /// The server stops.
+    Stopping,
+}
+
+/// What waits for the connection.
+#[derive(Debug, Default)]
+pub struct Mail {
+    /// Frames.
+    pub bytes: Vec<u8>,
+    /// Writes answered by these frames.
+    pub answered: usize,
+    /// Bytes of those answers.
+    pub answer_bytes: usize,
+    /// The zxid of the last of them.
+    pub last_zxid: Zxid,
+    /// The session begins, with its timeout in ms.
+    pub opened: Option<(SessionId, i32)>,
+    /// Write out, then close.
+    pub ending: Option<Ending>,
+}
+
+/// One connection as the driver knows it.
+#[derive(Debug)]
+pub struct Mailbox {
+    conn: ConnId,
+    mail: Mutex<Mail>,
+    identities: Mutex<Arc<Identities>>,
+    filled: Notify,
+    /// Session id, 0 before there is one.
+    session: AtomicI64,
+    /// Monotonic ms at which the client was last heard of.
+    heard: AtomicI64,
+}
+
+impl Mailbox {
+    /// The mailbox of a fresh connection.
+    #[must_use]
+    pub fn new(conn: ConnId, identities: Arc<Identities>) -> Self {
+        Self {
+            conn,
+            mail: Mutex::default(),
+            identities: Mutex::new(identities),
+            filled: Notify::new(),
+            session: AtomicI64::new(0),
+            heard: AtomicI64::new(0),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    // The driver's side.
+
+    /// Queues an event or another frame that answers no write.
+    pub fn put(&self, frame: &[u8]) {
+        let mut mail = self.mail.lock();
+        if mail.bytes.len() + frame.len() > MAX_UNREAD_BYTES {
+            mail.ending.get_or_insert(Ending::Overflow);
+            return;
+        }
+        mail.bytes.extend_from_slice(frame);
+    }
+
+    /// Queues the reply to the oldest unanswered write.
+    pub fn answer(&self, frame: &[u8], zxid: Zxid) {
+        let mut mail = self.mail.lock();
+        mail.bytes.extend_from_slice(frame);
+        mail.answered += 1;
+        mail.answer_bytes += frame.len();
+        mail.last_zxid = zxid;
+    }
+
+    /// Queues the answer to the connect request.
+    pub fn connected(&self, frame: &[u8], session: Option<(SessionId, i32)>) {
+        let mut mail = self.mail.lock();
+        mail.bytes.extend_from_slice(frame);
+        match session {
+            Some((id, _)) => {
+                self.session.store(id.0, Ordering::Relaxed);
+                mail.opened = session;
+            }
+            None => mail.ending = Some(Ending::Refused),
+        }
+    }
+
+    /// Asks the connection to end.
+    pub fn end(&self, ending: Ending) {
+        self.mail.lock().ending.get_or_insert(ending);
+        self.wake();
+    }
+
+    /// Tells the connection that there is mail.
+    pub fn wake(&self) {
+        self.filled.notify_one();
+    }
+
+    /// The identities, for the filter of events.
+    #[must_use]
+    pub fn identities(&self) -> Arc<Identities> {
+        Arc::clone(&self.identities.lock())
+    }
+
+    /// The session and when it was last heard of, once there is one.
+    #[must_use]
+    pub fn heard(&self) -> Option<(SessionId, i64)> {
+        let session = self.session()?;
+        Some((session, self.heard.load(Ordering::Relaxed)))
+    }
+
+    /// The session, once there is one.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        let id = self.session.load(Ordering::Relaxed);
+        (id != 0).then_some(SessionId(id))
+    }
+
+    // The connection's side.
+
+    /// Waits for mail.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Moves the bytes to the end of `out` and tells the rest.
+    pub fn take(&self, out: &mut Vec<u8>) -> Mail {
+        let mut mail = self.mail.lock();
+        if out.is_empty() {
+            std::mem::swap(out, &mut mail.bytes);
+        } else {
+            out.append(&mut mail.bytes);
+        }
+        Mail {
+            bytes: Vec::new(),
+            answered: std::mem::take(&mut mail.answered),
+            answer_bytes: std::mem::take(&mut mail.answer_bytes),
+            last_zxid: mail.last_zxid,
+            opened: mail.opened.take(),
+            ending: mail.ending,
+        }
+    }
+
+    /// The client was heard of.
+    pub fn hear(&self, mono: i64) {
+        self.heard.store(mono, Ordering::Relaxed);
+    }
+
+    /// The identities changed.
+    pub fn set_identities(&self, identities: Arc<Identities>) {
+        *self.identities.lock() = identities;
+    }
+}

@@ -1,0 +1,35 @@
+//! The tree and its watches, shared by one writer and many readers.
+//!
+//! The driver is the only writer. A connection reads under a read guard; everything it sees there was applied, and every event of
+//! what was applied is in its mailbox already, because the driver queues events before it lets the write guard go.
+//!
+//! Lock order: tree, then watches or a mailbox. Nobody takes the tree while holding either.
+
+use std::ops::DerefMut;
+
+use parking_lot::{Mutex, RwLock};
+use rookeeper_node::reads::WatchGate;
+use rookeeper_tree::auth::AuthConfig;
+use rookeeper_tree::tree::Tree;
+use rookeeper_tree::watches::WatchTable;
+
+/// What connections read.
+#[derive(Debug)]
+pub struct Replica {
+    /// The replicated state.
+    pub tree: RwLock<Tree>,
+    /// The watches of this server's connections.
+    pub watches: Watches,
+    /// Providers and super users.
+    pub auth: AuthConfig,
+}
+
+/// The watch table behind its lock.
+#[derive(Debug)]
+pub struct Watches(pub Mutex<WatchTable>);
+
+impl WatchGate for Watches {
+    fn open(&self) -> impl DerefMut<Target = WatchTable> {
+        self.0.lock()
+    }
+}
