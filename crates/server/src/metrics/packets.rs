@@ -158,13 +158,13 @@ impl PacketStats {
     }
 
     fn responses(&self) -> Option<Sizes> {
-        let sizes = Sizes {
-            last: self.last_response.load(Relaxed),
-            min: self.min_response.load(Relaxed),
-            max: self.max_response.load(Relaxed),
-        };
-        // Stores of another thread may be half seen: all must be there.
-        (sizes.last != NO_SIZE && sizes.min != NO_SIZE).then_some(sizes)
+        let last = self.last_response.load(Relaxed);
+        // The bounds of this very response may not be there yet.
+        (last != NO_SIZE).then(|| Sizes {
+            last,
+            min: self.min_response.load(Relaxed).min(last),
+            max: self.max_response.load(Relaxed).max(last),
+        })
     }
 
     /// Forgets all but the outstanding requests: they are still there.

@@ -325,4 +325,25 @@ mod tests {
             (5, THREADS * ROUNDS)
         );
     }
+
+    /// Snapshots and resets come at any moment; nothing they see may stop the server.
+    #[test]
+    fn readers_and_resets_run_beside_recording() {
+        const ROUNDS: u64 = 5_000;
+        let metrics = Metrics::new();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for n in 0..ROUNDS {
+                    metrics.record_advanced(AdvancedSummary::Readlatency, 50 + n % 100);
+                    metrics.read_namespaces().record("/app", n);
+                }
+            });
+            while !writer.is_finished() {
+                let view = metrics.snapshot().advanced[AdvancedSummary::Readlatency as usize];
+                assert!(view.tally.min() <= view.tally.max());
+                assert!(view.percentiles.p999 <= view.tally.max());
+                metrics.reset();
+            }
+        });
+    }
 }

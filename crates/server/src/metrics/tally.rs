@@ -154,14 +154,12 @@ impl AtomicTally {
         self.count.fetch_add(tally.count, Relaxed);
     }
 
-    /// What has been recorded.
+    /// What has been recorded. The parts may be some recordings apart, but the minimum is never above the maximum.
     pub fn view(&self) -> Tally {
-        Tally::of(
-            self.least.load(Relaxed),
-            self.max.load(Relaxed),
-            self.count.load(Relaxed),
-            self.sum.load(Relaxed),
-        )
+        let count = self.count.load(Relaxed);
+        let max = self.max.load(Relaxed);
+        let least = self.least.load(Relaxed).min(max);
+        Tally::of(least, max, count, self.sum.load(Relaxed))
     }
 
     /// Forgets everything.
@@ -244,5 +242,14 @@ mod tests {
         assert_eq!(shared.view(), Tally::new());
         shared.record(5);
         assert_eq!(shared.view(), tally(&[5]));
+    }
+
+    #[test]
+    fn a_half_seen_recording_shows_no_impossible_numbers() {
+        let shared = AtomicTally::default();
+        shared.count.store(1, Relaxed);
+        assert_eq!((shared.view().min(), shared.view().max()), (0, 0));
+        shared.max.store(5, Relaxed);
+        assert_eq!((shared.view().min(), shared.view().max()), (5, 5));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) const VERSION: &str =
     "3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC";
-const SESSION: i64 = 0x1000_00d5_3810_01e;
+const SESSION: i64 = 0x0100_000d_5381_001e;
 /// Fri Nov 20 21:52:00 UTC 2026.
 const MINUTE_MS: i64 = 1_795_211_520_000;
 
@@ -153,6 +153,56 @@ pub(super) fn standalone() -> Report {
     }
 }
 
+fn leaders_client() -> ConnectionEntry {
+    ConnectionEntry {
+        peer: ([127, 0, 0, 1], 48852).into(),
+        received: 5,
+        sent: 6,
+        session: Some(SessionEntry {
+            id: 0x0300_0010_e538_0000,
+            last_operation: "EXIS",
+            established_ms: 1_795_211_530_681,
+            timeout_ms: 30_000,
+            last_cxid: Some(4),
+            last_zxid: 0x1_0000_0009,
+            last_response_ms: 1_140_382,
+            last_latency_ms: 1,
+            latency: Tally::of(0, 16, 5, 33),
+        }),
+        ..client()
+    }
+}
+
+fn leaders_sessions() -> SessionsPart {
+    let at = |second: i64| MINUTE_MS + 1000 * second;
+    let ephemeral = |session, name: &str| (session, vec![format!("/app/eph-{name}")]);
+    let peer = |port: u16| ([127, 0, 0, 1], port).into();
+    let (one, two) = (0x0100_0010_e519_0000, 0x0200_0010_e517_0000);
+    let (three, four) = (0x0300_0010_e538_0000, 0x0400_0010_e52a_0000);
+    SessionsPart {
+        buckets: vec![Bucket {
+            ends_ms: at(42),
+            members: vec![four, two, three, one],
+        }],
+        ephemerals: vec![
+            ephemeral(two, "follower2-0000000002"),
+            ephemeral(three, "leader-0000000003"),
+            ephemeral(one, "follower1-0000000001"),
+            ephemeral(four, "observer-0000000004"),
+        ],
+        connections: vec![
+            Bucket {
+                ends_ms: at(30),
+                members: vec![(peer(35746), None)],
+            },
+            Bucket {
+                ends_ms: at(50),
+                members: vec![(peer(48852), Some(three))],
+            },
+        ],
+    }
+}
+
 /// The recorded leader, as far as it shows more than a standalone server.
 pub(super) fn leader() -> Report {
     let dir = || "/var/lib/zookeeper3/version-2".to_owned();
@@ -204,6 +254,8 @@ pub(super) fn leader() -> Report {
             data: 67_109_602,
             log: 67_109_602,
         },
+        connections: vec![asking(35736), leaders_client()],
+        sessions: leaders_sessions(),
         ..Report::default()
     }
 }

@@ -62,6 +62,13 @@ fn stat_shows_the_connections() {
 fn a_leader_shows_its_ensemble_and_its_proposals() {
     check(Word::Conf, &leader(), golden!("leader/conf.txt"));
     check(Word::Srvr, &leader(), golden!("leader/srvr.txt"));
+    check(Word::Cons, &leader(), golden!("leader/cons.txt"));
+    check(Word::Dump, &leader(), golden!("leader/dump.txt"));
+    let mut later = leader();
+    later.server.packets.received = 15;
+    later.server.packets.sent = 15;
+    later.connections[0] = asking(35792);
+    check(Word::Stat, &later, golden!("leader/stat.txt"));
     let mut fresh = leader();
     fresh.server.proposals = None;
     let said = said(Word::Srvr, &fresh);
