@@ -222,7 +222,7 @@ impl Tree {
         self.slab.live_count()
     }
 
-    /// Bytes of all names and data. Names stand for paths here, since paths are not stored.
+    /// Bytes of all paths and data.
     #[must_use]
     pub const fn data_size(&self) -> u64 {
         self.data_size
@@ -260,6 +260,11 @@ impl Tree {
             .map(|id| self.path(*id))
     }
 
+    /// Paths with a quota, ascending.
+    pub fn quota_paths(&self) -> impl Iterator<Item = &str> {
+        self.quotas.iter().map(String::as_str)
+    }
+
     /// Sessions that own ephemerals, ascending.
     pub fn ephemeral_owners(&self) -> impl ExactSizeIterator<Item = SessionId> {
         self.ephemerals.keys().copied()
@@ -270,7 +275,8 @@ impl Tree {
     pub fn descendants(&self, path: &str) -> Option<usize> {
         let top = self.find(path)?;
         if top == NodeId::ROOT {
-            return Some(self.node_count() - 1);
+            // The empty path counts the root as its own descendant, as in Java.
+            return Some(self.node_count() - usize::from(!path.is_empty()));
         }
         Some(self.walk(top).count() - 1)
     }
@@ -337,6 +343,17 @@ impl Tree {
             path.push_str(name);
         }
         path
+    }
+
+    fn path_len(&self, id: NodeId) -> usize {
+        let mut len = 0;
+        let mut at = id;
+        while at != NodeId::ROOT {
+            let znode = self.slab.get(at);
+            len += znode.name().len() + 1;
+            at = NodeId(znode.parent);
+        }
+        len.max(1)
     }
 
     pub(crate) fn owner(&self, id: NodeId) -> i64 {
@@ -414,7 +431,7 @@ impl Tree {
         if id != NodeId::ROOT {
             znode.slot = self.slab.get_mut(parent).push_child(id);
         }
-        self.data_size += (name.len() + data.map_or(0, <[u8]>::len)) as u64;
+        self.data_size += (path.len().max(1) + data.map_or(0, <[u8]>::len)) as u64;
         *self.slab.get_mut(id) = znode;
         if id != NodeId::ROOT {
             let (slab, hasher) = (&self.slab, &self.hasher);
@@ -621,6 +638,7 @@ mod tests {
     fn a_new_tree_has_the_documented_digest_and_stats() {
         let tree = Tree::new(TreeOptions::default());
         assert_eq!(tree.digest(), 1_371_985_504);
+        assert_eq!(tree.data_size(), 44);
         assert_eq!(tree.get("/").unwrap().stat().cversion, -1);
         assert_eq!(tree.get("/zookeeper").unwrap().stat().cversion, -2);
         assert_eq!(tree.get(CONFIG_PATH).unwrap().stat().aversion, -1);
