@@ -192,7 +192,7 @@ impl Driver {
             match effect {
                 Effect::Apply(committed) => turn.to_apply.push(committed),
                 Effect::Append { zxid, record } => {
-                    self.log.append(zxid, &record)?;
+                    wait_for_room(|| self.log.append(zxid, &record))?;
                     turn.appended = Some(zxid);
                     self.snapshots.note_appended(record.len());
                 }
@@ -221,13 +221,7 @@ impl Driver {
     fn sync(&mut self, turn: &mut Turn) -> Ended {
         let Some(zxid) = turn.appended.take() else { return Ok(()) };
         let started = Instant::now();
-        while let Err(why) = self.log.sync() {
-            if !matches!(why, LogError::Full(_)) {
-                return Err(why);
-            }
-            warn!(error = %why, "the log waits for room on the disk");
-            std::thread::sleep(FULL_DISK_PAUSE);
-        }
+        wait_for_room(|| self.log.sync())?;
         self.note_sync(started.elapsed());
         let now = self.clock.now();
         {
@@ -345,6 +339,20 @@ impl Driver {
     fn close(&self, conn: ConnId, why: CloseReason) {
         if let Some(mailbox) = self.mailbox(conn) {
             mailbox.end(Ending::Member(why));
+        }
+    }
+}
+
+/// Tries again while the disk is full: what was judged must reach the log. Room was made sure of before, so this waits only when
+/// there is no preallocation, or when a transaction is larger than anybody announced.
+fn wait_for_room<T>(mut attempt: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
+    loop {
+        match attempt() {
+            Err(LogError::Full(why)) => {
+                warn!(error = %why, "the log waits for room on the disk");
+                std::thread::sleep(FULL_DISK_PAUSE);
+            }
+            done => return done,
         }
     }
 }
