@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use crate::recovery::{self, Recovered, RecoveryError};
 use crate::replica::{Replica, Watches};
 use crate::service::{Service, ServiceLimits};
 use crate::snapshots::{SnapshotOptions, Snapshots};
+use crate::words::TraceMask;
 
 /// Ticks of the member per tick of the configuration.
 const TICKS_PER_TICK: u32 = 4;
@@ -117,7 +119,10 @@ impl Server {
             trust_empty: settings.storage.trust_empty_snapshot,
             autocreate: settings.storage.db_autocreate,
         };
-        let options = TreeOptions { extended_types: settings.extended_types_enabled, hash_seed: seed };
+        let options = TreeOptions {
+            extended_types: settings.extended_types_enabled,
+            hash_seed: seed,
+        };
         let recovered = recovery::recover(&disk, &dirs, policy, options, snapshot)?;
         Self::serve(settings, disk, dirs, recovered, seed)
     }
@@ -129,10 +134,17 @@ impl Server {
         recovered: Recovered,
         seed: u64,
     ) -> Result<Self, StartError> {
-        let Recovered { mut tree, replayed, digest_mismatches } = recovered;
+        let Recovered {
+            mut tree,
+            replayed,
+            digest_mismatches,
+        } = recovered;
         let orphans = tree.remove_orphans();
         if !orphans.is_empty() {
-            info!("removed {} ephemerals of sessions that no longer exist", orphans.len());
+            info!(
+                "removed {} ephemerals of sessions that no longer exist",
+                orphans.len()
+            );
         }
         let listener = settings
             .client
@@ -140,13 +152,23 @@ impl Server {
             .as_ref()
             .map(|address| client_port::bind(address, settings.client.backlog))
             .transpose()?;
-        let address = listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        let address = listener
+            .as_ref()
+            .map(std::net::TcpListener::local_addr)
+            .transpose()?;
 
         let clock = Clock::start();
         let rules = rules(&settings);
-        let member = Standalone::new(standalone_config(&settings, rules.clone(), seed), &tree, clock.now());
+        let member = Standalone::new(
+            standalone_config(&settings, rules.clone(), seed),
+            &tree,
+            clock.now(),
+        );
         let service = Arc::new(service(settings, disk, dirs, tree, rules.auth, clock, seed));
-        service.gauges.digest_mismatches.store(digest_mismatches, std::sync::atomic::Ordering::Relaxed);
+        service
+            .gauges
+            .digest_mismatches
+            .store(digest_mismatches, std::sync::atomic::Ordering::Relaxed);
 
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -158,11 +180,23 @@ impl Server {
         let driver = spawn_driver(&service, member, seed, first_snapshot, Arc::clone(&ended))?;
         if let (Some(listener), Some(address)) = (listener, address) {
             info!("binding to port {address}");
-            runtime.spawn(client_port::accept(Arc::clone(&service), listener, stopping));
+            runtime.spawn(client_port::accept(
+                Arc::clone(&service),
+                listener,
+                stopping,
+            ));
         }
         let purge = PurgeTimer::start(&service);
         let driver = Some(driver);
-        Ok(Self { service, address, runtime: Some(runtime), stop, driver, ended, _purge: purge })
+        Ok(Self {
+            service,
+            address,
+            runtime: Some(runtime),
+            stop,
+            driver,
+            ended,
+            _purge: purge,
+        })
     }
 
     /// Where clients connect; `None` without a client port.
@@ -191,7 +225,9 @@ impl Server {
     /// A handle that stops the server from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper { inbox: Arc::clone(&self.service.inbox) }
+        Stopper {
+            inbox: Arc::clone(&self.service.inbox),
+        }
     }
 
     /// Stops: no new connection, everything in flight is finished, the log is closed, connections end. Sessions live on.
@@ -201,7 +237,9 @@ impl Server {
     }
 
     fn shut_down(&mut self) {
-        let Some(driver) = self.driver.take() else { return };
+        let Some(driver) = self.driver.take() else {
+            return;
+        };
         // Every receiver may be gone.
         let _ = self.stop.send(true);
         self.service.inbox.send(Message::Stop);
@@ -237,8 +275,14 @@ impl Stopper {
 }
 
 fn open_dirs(disk: &dyn Disk, settings: &Settings) -> Result<DataDirs, DirError> {
-    let log_dir = (settings.data_log_dir != settings.data_dir).then_some(settings.data_log_dir.as_path());
-    DataDirs::open(disk, &settings.data_dir, log_dir, settings.storage.data_dir_autocreate)
+    let log_dir =
+        (settings.data_log_dir != settings.data_dir).then_some(settings.data_log_dir.as_path());
+    DataDirs::open(
+        disk,
+        &settings.data_dir,
+        log_dir,
+        settings.storage.data_dir_autocreate,
+    )
 }
 
 fn service(
@@ -261,12 +305,17 @@ fn service(
     };
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     Service {
-        replica: Arc::new(Replica { tree: RwLock::new(tree), watches, auth }),
+        replica: Arc::new(Replica {
+            tree: RwLock::new(tree),
+            watches,
+            auth,
+        }),
         inbox: Arc::default(),
         connections: Arc::new(Connections::new(connections)),
         clock,
         gauges: Arc::default(),
         metrics: Arc::new(Metrics::new()),
+        trace_mask: AtomicI64::new(TraceMask::default().0),
         limits,
         settings: Arc::new(settings),
         dirs,
@@ -289,8 +338,12 @@ fn spawn_driver(
     };
     let log = LogWriter::new(Arc::clone(&service.disk), service.dirs.logs(), log_options);
     let options = snapshot_options(settings);
-    let mut snapshots =
-        Snapshots::new(options, Arc::clone(&service.disk), service.dirs.clone(), seed);
+    let mut snapshots = Snapshots::new(
+        options,
+        Arc::clone(&service.disk),
+        service.dirs.clone(),
+        seed,
+    );
     if first_snapshot {
         snapshots.begin(&service.replica, &service.inbox, &service.gauges);
     }
@@ -303,14 +356,17 @@ fn spawn_driver(
         connections: Arc::clone(&service.connections),
         clock: service.clock,
         gauges: Arc::clone(&service.gauges),
+        metrics: Arc::clone(&service.metrics),
         tick_interval: tick_interval(settings),
         slow_sync: settings.storage.fsync_warning_threshold,
     };
-    thread::Builder::new().name("rookeeper-driver".to_owned()).spawn(move || {
-        let _announce = AnnounceEnd(ended.as_ref());
-        let outcome = outcome_of(driver.run());
-        *ended.outcome.lock() = Some(outcome);
-    })
+    thread::Builder::new()
+        .name("rookeeper-driver".to_owned())
+        .spawn(move || {
+            let _announce = AnnounceEnd(ended.as_ref());
+            let outcome = outcome_of(driver.run());
+            *ended.outcome.lock() = Some(outcome);
+        })
 }
 
 /// Tells the waiter that the driver ended, also when it panicked.
@@ -379,7 +435,8 @@ fn rules(settings: &Settings) -> Rules {
         digest: settings.storage.digest_enabled,
         close_session_paths: settings.storage.close_session_txn,
         reconfig: settings.reconfig_enabled,
-        max_record_bytes: (limits.max_buffer as usize).saturating_add(limits.max_buffer_extra as usize),
+        max_record_bytes: (limits.max_buffer as usize)
+            .saturating_add(limits.max_buffer_extra as usize),
     }
 }
 
@@ -396,7 +453,10 @@ fn auth_config(settings: &Settings) -> AuthConfig {
             DigestAlgorithm::Sha512 => auth::DigestAlgorithm::Sha512,
             DigestAlgorithm::Sha3_256 => auth::DigestAlgorithm::Sha3_256,
         },
-        super_digest: access.super_digest.as_ref().map(|secret| secret.reveal().to_owned()),
+        super_digest: access
+            .super_digest
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
         x509_super_user: access.x509_super_user.clone(),
         sasl_any_user: access.any_sasl_user.clone(),
         x509_loaded: access.schemes.contains(&AuthScheme::X509),
@@ -406,7 +466,11 @@ fn auth_config(settings: &Settings) -> AuthConfig {
             .contains(&AuthScheme::Ensemble)
             .then(|| access.ensemble_names.clone()),
         skip_acl: access.skip_acl,
-        enforce_schemes: access.enforce_auth_schemes.iter().map(|s| s.name().to_owned()).collect(),
+        enforce_schemes: access
+            .enforce_auth_schemes
+            .iter()
+            .map(|s| s.name().to_owned())
+            .collect(),
         sasl_super_users: access.sasl_super_users.clone(),
     }
 }
@@ -414,5 +478,7 @@ fn auth_config(settings: &Settings) -> AuthConfig {
 /// A number nobody can guess, from the standard library's own source.
 fn entropy() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }

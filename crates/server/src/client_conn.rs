@@ -29,9 +29,9 @@ use tracing::{debug, info, warn};
 use crate::connections::Connection;
 use crate::inbox::Message;
 use crate::mailbox::Ending;
-use crate::metrics::ConnectionBatch;
+use crate::metrics::{ConnectionBatch, LastingCounter};
 use crate::service::Service;
-use crate::words_port::Word;
+use crate::words::Word;
 use crate::words_port;
 
 /// First size of the read buffer, bytes: an idle connection keeps about this much.
@@ -60,8 +60,8 @@ enum End {
     NoSession,
     /// The driver says so.
     Ending(Ending),
-    /// A four-letter word was answered.
-    Word,
+    /// A four-letter word was asked.
+    Word(Word),
 }
 
 struct ClientConn<'a> {
@@ -84,7 +84,9 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
     let address = rookeeper_tree::acl::peer_address(peer.ip());
     let conversation = Conversation::new(conn, address);
     let who = Arc::clone(conversation.identities());
-    let connection = service.connections.register(conn, peer, who, service.clock.mono());
+    let connection = service
+        .connections
+        .register(conn, peer, who, service.clock.mono());
     debug!("Accepted socket connection from /{peer}");
     let mut client = ClientConn {
         service: &service,
@@ -130,7 +132,11 @@ impl ClientConn<'_> {
             if let Err(end) = self.wait(&mut read, &mut write).await {
                 break end;
             }
-            if let Err(end) = self.turn(&mut write) {
+            let outcome = self.turn(&mut write);
+            if let Err(End::Word(word)) = outcome {
+                self.answer_word(word).await;
+            }
+            if let Err(end) = outcome {
                 break end;
             }
         };
@@ -142,7 +148,11 @@ impl ClientConn<'_> {
     }
 
     /// Waits for something to do: input, room for output, mail, or the end of patience.
-    async fn wait(&mut self, read: &mut ReadHalf<'_>, write: &mut WriteHalf<'_>) -> Result<(), End> {
+    async fn wait(
+        &mut self,
+        read: &mut ReadHalf<'_>,
+        write: &mut WriteHalf<'_>,
+    ) -> Result<(), End> {
         let reading = self.may_read();
         let patience = self.patience();
         if reading && self.input.capacity() - self.input.len() < self.read_size {
@@ -174,7 +184,12 @@ impl ClientConn<'_> {
         if self.conversation.session().is_some() {
             return None;
         }
-        Some(self.service.limits.sessionless.saturating_sub(self.begun.elapsed()))
+        Some(
+            self.service
+                .limits
+                .sessionless
+                .saturating_sub(self.begun.elapsed()),
+        )
     }
 
     fn may_read(&self) -> bool {
@@ -220,7 +235,9 @@ impl ClientConn<'_> {
         let before = self.conversation.outstanding();
         let mut first_word = self.conversation.session().is_none() && before == 0;
         while self.conversation.wants_more() {
-            let Some(head) = self.input.first_chunk::<4>() else { break };
+            let Some(head) = self.input.first_chunk::<4>() else {
+                break;
+            };
             if std::mem::take(&mut first_word)
                 && let Some(word) = Word::from_bytes(*head)
                 && self.connection.talk.received.load(Ordering::Relaxed) == 0
@@ -228,8 +245,12 @@ impl ClientConn<'_> {
                 return self.word(word);
             }
             let announced = i32::from_be_bytes(*head);
-            let len = usize::try_from(announced).ok().filter(|len| *len <= self.service.limits.frame);
-            let Some(len) = len.filter(|len| *len > 0) else { return Err(End::Length(announced)) };
+            let len = usize::try_from(announced)
+                .ok()
+                .filter(|len| *len <= self.service.limits.frame);
+            let Some(len) = len.filter(|len| *len > 0) else {
+                return Err(End::Length(announced));
+            };
             if self.input.len() < 4 + len {
                 self.input.reserve(4 + len - self.input.len());
                 break;
@@ -244,13 +265,20 @@ impl ClientConn<'_> {
     fn take_frame(&mut self, frame: Bytes) -> Result<(), End> {
         let mono = self.service.clock.mono();
         self.connection.mailbox.hear(mono);
-        self.connection.talk.received.fetch_add(1, Ordering::Relaxed);
+        self.connection
+            .talk
+            .received
+            .fetch_add(1, Ordering::Relaxed);
         self.batch.received(frame.len() as u64);
         let who = Arc::as_ptr(self.conversation.identities());
         let auth = &self.service.replica.auth;
-        let taken = self.conversation.receive(auth, mono, frame, &mut self.output);
+        let taken = self
+            .conversation
+            .receive(auth, mono, frame, &mut self.output);
         if !std::ptr::eq(who, Arc::as_ptr(self.conversation.identities())) {
-            self.connection.mailbox.set_identities(Arc::clone(self.conversation.identities()));
+            self.connection
+                .mailbox
+                .set_identities(Arc::clone(self.conversation.identities()));
         }
         match taken {
             Ok(None) => Ok(()),
@@ -259,7 +287,14 @@ impl ClientConn<'_> {
                 self.service.inbox.send(Message::Input(input));
                 Ok(())
             }
-            Err(fault) => Err(End::Fault(fault)),
+            Err(fault) => {
+                if matches!(fault, Fault::AuthRefused(_)) {
+                    self.service
+                        .metrics
+                        .count_lasting(LastingCounter::AuthFailed);
+                }
+                Err(End::Fault(fault))
+            }
         }
     }
 
@@ -270,7 +305,10 @@ impl ClientConn<'_> {
             let (now, metrics) = (self.service.clock.mono(), &self.service.metrics);
             let mut last = self.connection.talk.last.lock();
             last.zxid = mail.last_zxid;
-            let bytes = mail.answer_bytes.checked_div(mail.answered).unwrap_or_default() as u64;
+            let bytes = mail
+                .answer_bytes
+                .checked_div(mail.answered)
+                .unwrap_or_default() as u64;
             let batch = &mut self.batch;
             self.conversation.completed(mail.answered, |answered| {
                 let latency = now - answered.received_at;
@@ -280,7 +318,11 @@ impl ClientConn<'_> {
         }
         if let Some((session, timeout_ms)) = mail.opened {
             self.conversation.open(session);
-            self.connection.talk.timeout_ms.store(timeout_ms, Ordering::Relaxed);
+            self.connection.talk.last.lock().opened();
+            self.connection
+                .talk
+                .timeout_ms
+                .store(timeout_ms, Ordering::Relaxed);
             self.log_session(session, timeout_ms);
         }
         mail.ending
@@ -309,7 +351,11 @@ impl ClientConn<'_> {
         if let Some(ending) = self.take_mail() {
             return Err(End::Ending(ending));
         }
-        let view = View { tree: &tree, watches: &service.replica.watches, auth: &service.replica.auth };
+        let view = View {
+            tree: &tree,
+            watches: &service.replica.watches,
+            auth: &service.replica.auth,
+        };
         let now = service.clock.mono();
         let mut last = self.connection.talk.last.lock();
         last.zxid = tree.last_zxid();
@@ -317,7 +363,11 @@ impl ClientConn<'_> {
         let note = |answered: Answered| {
             let latency = now - answered.received_at;
             last.note(answered.op, answered.xid, now, latency);
-            batch.answered_read(&service.metrics, latency.unsigned_abs(), answered.bytes as u64);
+            batch.answered_read(
+                &service.metrics,
+                latency.unsigned_abs(),
+                answered.bytes as u64,
+            );
         };
         self.conversation
             .serve_reads(&view, OUTPUT_BUDGET, &mut self.output, note)
@@ -335,18 +385,31 @@ impl ClientConn<'_> {
         }
         self.counted = now;
         self.service.metrics.publish(&mut self.batch);
-        self.connection.talk.queued.store(now as u64, Ordering::Relaxed);
+        self.connection
+            .talk
+            .queued
+            .store(now as u64, Ordering::Relaxed);
     }
 
-    fn word(&mut self, word: Word) -> Result<(), End> {
+    /// A word and what belongs to it: complete, or not yet.
+    fn word(&self, word: Word) -> Result<(), End> {
         if self.input.len() < 4 + word.extra_bytes() {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(End::Word(word))
         }
+    }
+
+    async fn answer_word(&mut self, word: Word) {
         self.input.advance(4);
         let extra = self.input.split_to(word.extra_bytes());
-        self.connection.talk.received.fetch_add(1, Ordering::Relaxed);
-        self.output.extend(words_port::answer(self.service, word, &extra, self.connection.mailbox.conn()));
-        Err(End::Word)
+        self.connection
+            .talk
+            .received
+            .fetch_add(1, Ordering::Relaxed);
+        let asker = self.connection.mailbox.conn();
+        self.output
+            .extend(words_port::answer(self.service, word, &extra, asker).await);
     }
 
     fn log_session(&self, session: SessionId, timeout_ms: i32) {
@@ -363,15 +426,28 @@ impl ClientConn<'_> {
         let conn = self.conversation.conn();
         let peer = self.connection.peer;
         self.service.connections.leave(conn, peer.ip());
-        self.service.replica.watches.0.lock().remove_watcher(WatcherId(conn.0));
-        self.service.inbox.send(Message::Input(Input::Disconnected(conn)));
+        self.service
+            .replica
+            .watches
+            .0
+            .lock()
+            .remove_watcher(WatcherId(conn.0));
+        self.service
+            .inbox
+            .send(Message::Input(Input::Disconnected(conn)));
         log_end(end, peer, self.connection.mailbox.session());
     }
 }
 
 fn log_connect(input: &Input, peer: SocketAddr) {
-    let Input::Connect { request, .. } = input else { return };
-    let what = if request.session == SessionId::NONE { "establish new session" } else { "renew session" };
+    let Input::Connect { request, .. } = input else {
+        return;
+    };
+    let what = if request.session == SessionId::NONE {
+        "establish new session"
+    } else {
+        "renew session"
+    };
     debug!(
         "Client attempting to {what}: session = {}, zxid = {}, timeout = {}, address = /{peer}",
         request.session, request.last_zxid_seen, request.timeout_ms
@@ -383,22 +459,31 @@ fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
     match end {
         End::Client => debug!("connection of /{peer} closed by the client (session {session})"),
         End::Socket(error) => debug!("connection of /{peer} failed: {error} (session {session})"),
-        End::Fault(fault) => warn!("closing the connection of /{peer} (session {session}): {fault}"),
+        End::Fault(fault) => {
+            warn!("closing the connection of /{peer} (session {session}): {fault}")
+        }
         End::Length(len) => {
             warn!("closing the connection of /{peer} (session {session}): Len error {len}");
         }
-        End::NoSession => info!("closing the connection of /{peer}: no session within the time allowed"),
+        End::NoSession => {
+            info!("closing the connection of /{peer}: no session within the time allowed")
+        }
         End::Ending(Ending::Refused) => {
             info!("Invalid session for client /{peer}, probably expired");
         }
-        End::Ending(Ending::Member(reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull))) => {
+        End::Ending(Ending::Member(
+            reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull),
+        )) => {
             warn!("closing the connection of /{peer}: {reason:?}");
         }
         End::Ending(Ending::Overflow) => {
-            warn!("closing the connection of /{peer} (session {session}): the client does not read");
+            warn!(
+                "closing the connection of /{peer} (session {session}): the client does not read"
+            );
         }
-        End::Ending(ending) => debug!("closing the connection of /{peer} (session {session}): {ending:?}"),
-        End::Word => {}
+        End::Ending(ending) => {
+            debug!("closing the connection of /{peer} (session {session}): {ending:?}")
+        }
+        End::Word(_) => {}
     }
 }
-

@@ -46,26 +46,43 @@ pub enum BindError {
 }
 
 /// Opens the port. Without a host it listens on all addresses of both families where the system can.
-pub fn bind(address: &ListenAddress, backlog: Option<u32>) -> Result<std::net::TcpListener, BindError> {
-    let backlog = backlog.and_then(|n| i32::try_from(n).ok()).unwrap_or(DEFAULT_BACKLOG);
+pub fn bind(
+    address: &ListenAddress,
+    backlog: Option<u32>,
+) -> Result<std::net::TcpListener, BindError> {
+    let backlog = backlog
+        .and_then(|n| i32::try_from(n).ok())
+        .unwrap_or(DEFAULT_BACKLOG);
     let port = address.port;
     let Some(host) = &address.host else {
         let both = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         return listen(both, backlog).or_else(|_| {
             let four = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-            listen(four, backlog).map_err(|source| BindError::Bind { address: four, source })
+            listen(four, backlog).map_err(|source| BindError::Bind {
+                address: four,
+                source,
+            })
         });
     };
-    let resolved = (host.as_str(), port).to_socket_addrs().map(|mut all| all.next());
+    let resolved = (host.as_str(), port)
+        .to_socket_addrs()
+        .map(|mut all| all.next());
     let none = || io::Error::new(io::ErrorKind::NotFound, "no address");
     let address = resolved
         .and_then(|first| first.ok_or_else(none))
-        .map_err(|source| BindError::Resolve { host: host.clone(), source })?;
+        .map_err(|source| BindError::Resolve {
+            host: host.clone(),
+            source,
+        })?;
     listen(address, backlog).map_err(|source| BindError::Bind { address, source })
 }
 
 fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
@@ -77,7 +94,11 @@ fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener
 }
 
 /// Accepts until told to stop.
-pub async fn accept(service: Arc<Service>, listener: std::net::TcpListener, mut stop: watch::Receiver<bool>) {
+pub async fn accept(
+    service: Arc<Service>,
+    listener: std::net::TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -115,7 +136,10 @@ fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) {
         }
         Err(TooMany::InAll(limit)) => {
             service.metrics.count(Counter::ConnectionRejected);
-            warn!("Too many connections: /{} is refused - max is {limit}", peer.ip());
+            warn!(
+                "Too many connections: /{} is refused - max is {limit}",
+                peer.ip()
+            );
         }
     }
 }

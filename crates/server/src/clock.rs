@@ -14,7 +14,9 @@ impl Clock {
     /// Counts monotonic time from now.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 
     /// Monotonic ms since [`Self::start`].
@@ -26,14 +28,19 @@ impl Clock {
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { mono: self.mono(), wall: wall() }
+        Now {
+            mono: self.mono(),
+            wall: wall(),
+        }
     }
 }
 
 /// ms since 1970.
 #[must_use]
 pub fn wall() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis)
 }
 
 /// A duration in whole ms.

@@ -62,7 +62,11 @@ impl Connections {
     /// None yet.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, open: Mutex::default(), count: Mutex::default() }
+        Self {
+            limits,
+            open: Mutex::default(),
+            count: Mutex::default(),
+        }
     }
 
     /// Lets a connection in and gives it a number that no open connection has.
@@ -88,10 +92,20 @@ impl Connections {
     }
 
     /// Makes an admitted connection known to the driver.
-    pub fn register(&self, conn: ConnId, peer: SocketAddr, who: Arc<Identities>, mono: i64) -> Connection {
+    pub fn register(
+        &self,
+        conn: ConnId,
+        peer: SocketAddr,
+        who: Arc<Identities>,
+        mono: i64,
+    ) -> Connection {
         let mailbox = Arc::new(Mailbox::new(conn, who));
         mailbox.hear(mono);
-        let connection = Connection { mailbox, talk: Arc::new(Talk::begin()), peer };
+        let connection = Connection {
+            mailbox,
+            talk: Arc::new(Talk::begin()),
+            peer,
+        };
         self.open.lock().insert(conn, connection.clone());
         connection
     }

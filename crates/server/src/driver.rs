@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::connections::{Connections, Open};
 use crate::inbox::{Inbox, Message};
 use crate::mailbox::{Ending, Mailbox};
+use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
 
@@ -59,8 +60,6 @@ pub struct Gauges {
     pub outstanding: AtomicUsize,
     /// The log has no room: writes are refused.
     pub disk_full: AtomicBool,
-    /// Syncs that took longer than the threshold.
-    pub slow_syncs: AtomicUsize,
     /// Transactions whose digest the tree did not have.
     pub digest_mismatches: AtomicUsize,
     /// Snapshots written.
@@ -86,6 +85,8 @@ pub struct Driver {
     pub clock: Clock,
     /// Figures for others.
     pub gauges: Arc<Gauges>,
+    /// Figures for `mntr`.
+    pub metrics: Arc<Metrics>,
     /// Time between two ticks of the member.
     pub tick_interval: Duration,
     /// A sync longer than this is logged.
@@ -156,7 +157,8 @@ impl Driver {
                 info!("the disk has room again: writes resume");
             }
             let (now, tree) = (self.clock.now(), self.replica.tree.read());
-            self.member.handle(&tree, now, Input::DiskFull(full), &mut turn.effects);
+            self.member
+                .handle(&tree, now, Input::DiskFull(full), &mut turn.effects);
         }
     }
 
@@ -179,10 +181,17 @@ impl Driver {
     }
 
     fn tick(&mut self, turn: &mut Turn) {
-        let heard = self.connections.open().values().filter_map(|c| c.mailbox.heard()).collect();
+        let heard = self
+            .connections
+            .open()
+            .values()
+            .filter_map(|c| c.mailbox.heard())
+            .collect();
         let (now, tree) = (self.clock.now(), self.replica.tree.read());
-        self.member.handle(&tree, now, Input::Heard(heard), &mut turn.effects);
-        self.member.handle(&tree, now, Input::Tick, &mut turn.effects);
+        self.member
+            .handle(&tree, now, Input::Heard(heard), &mut turn.effects);
+        self.member
+            .handle(&tree, now, Input::Tick, &mut turn.effects);
     }
 
     /// Performs the effects in order. Transactions to apply are gathered, and applied before anything that follows them.
@@ -196,11 +205,20 @@ impl Driver {
                     turn.appended = Some(zxid);
                     self.snapshots.note_appended(record.len());
                 }
-                Effect::Connected { conn, response, read_only } => {
+                Effect::Connected {
+                    conn,
+                    response,
+                    read_only,
+                } => {
                     self.apply(turn);
                     self.answer_connect(conn, response, read_only, &mut turn.touched);
                 }
-                Effect::Refuse { conn, xid, zxid, code } => {
+                Effect::Refuse {
+                    conn,
+                    xid,
+                    zxid,
+                    code,
+                } => {
                     self.apply(turn);
                     self.refuse(conn, xid, zxid, code, &mut turn.touched);
                 }
@@ -219,26 +237,35 @@ impl Driver {
 
     /// Makes what was appended durable, tells the member, and performs what follows.
     fn sync(&mut self, turn: &mut Turn) -> Ended {
-        let Some(zxid) = turn.appended.take() else { return Ok(()) };
+        let Some(zxid) = turn.appended.take() else {
+            return Ok(());
+        };
         let started = Instant::now();
         wait_for_room(|| self.log.sync())?;
         self.note_sync(started.elapsed());
         let now = self.clock.now();
         {
             let tree = self.replica.tree.read();
-            self.member.handle(&tree, now, Input::Synced(zxid), &mut turn.effects);
+            self.member
+                .handle(&tree, now, Input::Synced(zxid), &mut turn.effects);
         }
         self.perform(turn)?;
         if self.snapshots.due() && self.member.in_flight() == 0 {
             self.log.roll()?;
-            self.snapshots.begin(&self.replica, &self.inbox, &self.gauges);
+            self.snapshots
+                .begin(&self.replica, &self.inbox, &self.gauges);
         }
         Ok(())
     }
 
     fn note_sync(&self, took: Duration) {
+        self.metrics.record(
+            Summary::Fsynctime,
+            u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        );
         if took > self.slow_sync {
-            self.gauges.slow_syncs.fetch_add(1, Ordering::Relaxed);
+            self.metrics
+                .count_lasting(LastingCounter::FsyncThresholdExceeded);
             let size = self.log.current_file().map_or(0, |(_, size)| size);
             warn!(
                 "fsync-ing the write ahead log took {}ms which will adversely effect operation latency. File size is {size} bytes.",
@@ -261,7 +288,9 @@ impl Driver {
         let mut watches = self.replica.watches.0.lock();
         for committed in chunk {
             if !delivery::commit(committed, &mut tree, &mut watches, &mut turn.deliveries) {
-                self.gauges.digest_mismatches.fetch_add(1, Ordering::Relaxed);
+                self.gauges
+                    .digest_mismatches
+                    .fetch_add(1, Ordering::Relaxed);
                 error!(zxid = %committed.header.zxid, "the digest of the tree is not the one its transaction promised");
             }
             turn.applied += 1;
@@ -269,7 +298,8 @@ impl Driver {
                 if turn.hashes.len() == HASH_HISTORY {
                     turn.hashes.pop_front();
                 }
-                turn.hashes.push_back((committed.header.zxid, tree.digest()));
+                turn.hashes
+                    .push_back((committed.header.zxid, tree.digest()));
             }
         }
         drop(watches);
@@ -281,7 +311,9 @@ impl Driver {
     /// Copies frames to mailboxes. The caller holds the write guard.
     fn deliver(&self, deliveries: &Deliveries, touched: &mut Vec<Arc<Mailbox>>) {
         let open = self.connections.open();
-        let frame_of = |range: &std::ops::Range<usize>| deliveries.bytes.get(range.clone()).unwrap_or_default();
+        let frame_of = |range: &std::ops::Range<usize>| {
+            deliveries.bytes.get(range.clone()).unwrap_or_default()
+        };
         for delivery in &deliveries.list {
             match delivery {
                 Delivery::Reply { frame, conn, zxid } => {
@@ -289,9 +321,15 @@ impl Driver {
                     to.mailbox.answer(frame_of(frame), *zxid);
                     touch(touched, &to.mailbox);
                 }
-                Delivery::Event { frame, watchers, readers } => {
+                Delivery::Event {
+                    frame,
+                    watchers,
+                    readers,
+                } => {
                     for watcher in watchers {
-                        let Some(to) = open.get(&ConnId(watcher.0)) else { continue };
+                        let Some(to) = open.get(&ConnId(watcher.0)) else {
+                            continue;
+                        };
                         let hears = readers.is_none() || {
                             let who = to.mailbox.identities();
                             delivery::may_hear(&self.replica.auth, readers.as_deref(), &who)
@@ -317,19 +355,33 @@ impl Driver {
         read_only: Option<bool>,
         touched: &mut Vec<Arc<Mailbox>>,
     ) {
-        let Some(mailbox) = self.mailbox(conn) else { return };
+        let Some(mailbox) = self.mailbox(conn) else {
+            return;
+        };
         let mut frame = Vec::new();
         response.encode(read_only, &mut frame);
         let session = match response {
-            ConnectResponse::Accepted { session, timeout_ms } => Some((session, timeout_ms)),
+            ConnectResponse::Accepted {
+                session,
+                timeout_ms,
+            } => Some((session, timeout_ms)),
             ConnectResponse::Refused => None,
         };
         mailbox.connected(&frame, session);
         touch(touched, &mailbox);
     }
 
-    fn refuse(&self, conn: ConnId, xid: Xid, zxid: Zxid, code: ErrorCode, touched: &mut Vec<Arc<Mailbox>>) {
-        let Some(mailbox) = self.mailbox(conn) else { return };
+    fn refuse(
+        &self,
+        conn: ConnId,
+        xid: Xid,
+        zxid: Zxid,
+        code: ErrorCode,
+        touched: &mut Vec<Arc<Mailbox>>,
+    ) {
+        let Some(mailbox) = self.mailbox(conn) else {
+            return;
+        };
         let mut frame = Vec::new();
         response::reply_header(&mut frame, xid, zxid, code);
         mailbox.answer(&frame, zxid);
@@ -358,12 +410,16 @@ fn wait_for_room<T>(mut attempt: impl FnMut() -> Result<T, LogError>) -> Result<
 }
 
 fn mailbox_in(open: &Open, conn: ConnId) -> Option<Arc<Mailbox>> {
-    open.get(&conn).map(|connection| Arc::clone(&connection.mailbox))
+    open.get(&conn)
+        .map(|connection| Arc::clone(&connection.mailbox))
 }
 
 /// Notes a mailbox to be woken after the batch; the same one often comes several times in a row.
 fn touch(touched: &mut Vec<Arc<Mailbox>>, mailbox: &Arc<Mailbox>) {
-    if !touched.last().is_some_and(|last| Arc::ptr_eq(last, mailbox)) {
+    if !touched
+        .last()
+        .is_some_and(|last| Arc::ptr_eq(last, mailbox))
+    {
         touched.push(Arc::clone(mailbox));
     }
 }
@@ -378,7 +434,10 @@ fn announced_bytes(message: &Message) -> usize {
 
 fn log_notice(notice: Notice) {
     match notice {
-        Notice::Expiring { session, timeout_ms } => {
+        Notice::Expiring {
+            session,
+            timeout_ms,
+        } => {
             info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
         }
         Notice::Stalled { ms } => {
@@ -386,4 +445,3 @@ fn log_notice(notice: Notice) {
         }
     }
 }
-

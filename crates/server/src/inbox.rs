@@ -41,7 +41,9 @@ impl Inbox {
 
     /// Adds several inputs at once and leaves the list empty.
     pub fn send_all(&self, inputs: &mut Vec<Input>) {
-        self.queue.lock().extend(inputs.drain(..).map(Message::Input));
+        self.queue
+            .lock()
+            .extend(inputs.drain(..).map(Message::Input));
         self.filled.notify_one();
     }
 

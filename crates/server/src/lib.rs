@@ -27,4 +27,4 @@ pub mod service;
 pub mod snapshots;
 pub mod talk;
 pub mod words;
-mod words_port;
+pub mod words_port;

@@ -26,22 +26,29 @@ impl PurgeTimer {
         };
         let (stop, stopped) = mpsc::channel();
         let (disk, dirs) = (Arc::clone(&service.disk), service.dirs.clone());
-        let thread = thread::Builder::new().name("rookeeper-purge".to_owned()).spawn(move || {
-            loop {
-                info!("Purge task started.");
-                match purge::purge(&*disk, &dirs, settings.retain_count as usize) {
-                    Ok(removed) => {
-                        removed.iter().for_each(|path| info!("Removing file: {}", path.display()));
+        let thread = thread::Builder::new()
+            .name("rookeeper-purge".to_owned())
+            .spawn(move || {
+                loop {
+                    info!("Purge task started.");
+                    match purge::purge(&*disk, &dirs, settings.retain_count as usize) {
+                        Ok(removed) => {
+                            removed
+                                .iter()
+                                .for_each(|path| info!("Removing file: {}", path.display()));
+                        }
+                        Err(error) => error!(%error, "the purge task failed; it tries again later"),
                     }
-                    Err(error) => error!(%error, "the purge task failed; it tries again later"),
+                    info!("Purge task completed.");
+                    if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
                 }
-                info!("Purge task completed.");
-                if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
-            }
-        });
-        Some(Self { stop: Some(stop), thread: thread.ok() })
+            });
+        Some(Self {
+            stop: Some(stop),
+            thread: thread.ok(),
+        })
     }
 }
 

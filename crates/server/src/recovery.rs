@@ -54,7 +54,9 @@ pub enum RecoveryError {
         newest: Box<LoadError>,
     },
     /// An empty directory may not become a database.
-    #[error("no database, and zookeeper.db.autocreate is false: create the file `initialize` in the log directory to allow a new one")]
+    #[error(
+        "no database, and zookeeper.db.autocreate is false: create the file `initialize` in the log directory to allow a new one"
+    )]
     NotAllowed,
 }
 
@@ -100,16 +102,28 @@ pub fn recover(
             let tree = Tree::new(options);
             let tree = write_first(disk, dirs, tree, snapshot)?;
             recover::consume_marker(&**disk, dirs)?;
-            Loaded { tree, trailer: Trailer::default(), damaged: Vec::new() }
+            Loaded {
+                tree,
+                trailer: Trailer::default(),
+                damaged: Vec::new(),
+            }
         }
         Start::NotAllowed => return Err(RecoveryError::NotAllowed),
         Start::LogsAlone => {
             warn!("no snapshot: replaying the logs over an empty database");
-            Loaded { tree: Tree::new(options), trailer: Trailer::default(), damaged: Vec::new() }
+            Loaded {
+                tree: Tree::new(options),
+                trailer: Trailer::default(),
+                damaged: Vec::new(),
+            }
         }
         Start::Snapshots(candidates) => load_newest(&**disk, dirs, &candidates, options)?,
     };
-    let Loaded { mut tree, trailer, damaged } = loaded;
+    let Loaded {
+        mut tree,
+        trailer,
+        damaged,
+    } = loaded;
     let base = tree.last_zxid();
     let (end, digest_mismatches) = replay(&**disk, dirs, &mut tree, trailer)?;
     end.settle(&**disk)?;
@@ -122,7 +136,11 @@ pub fn recover(
         tree.node_count(),
         tree.sessions().len()
     );
-    Ok(Recovered { tree, replayed: end.records, digest_mismatches })
+    Ok(Recovered {
+        tree,
+        replayed: end.records,
+        digest_mismatches,
+    })
 }
 
 struct Loaded {
@@ -139,8 +157,11 @@ fn write_first(
     mut tree: Tree,
     options: SnapshotOptions,
 ) -> Result<Tree, DiskError> {
-    let Ok(mut image) = tree.open_image() else { return Ok(tree) };
-    let mut writer = SnapshotWriter::create(Arc::clone(disk), dirs, image.zxid(), Compression::None)?;
+    let Ok(mut image) = tree.open_image() else {
+        return Ok(tree);
+    };
+    let mut writer =
+        SnapshotWriter::create(Arc::clone(disk), dirs, image.zxid(), Compression::None)?;
     let mut body = Vec::new();
     image.next_chunk(&tree, usize::MAX >> 1, &mut body);
     writer.write(&body)?;
@@ -159,7 +180,13 @@ fn load_newest(
     let mut newest = None;
     for file in candidates {
         match load(disk, file, options) {
-            Ok((tree, trailer)) => return Ok(Loaded { tree, trailer, damaged }),
+            Ok((tree, trailer)) => {
+                return Ok(Loaded {
+                    tree,
+                    trailer,
+                    damaged,
+                });
+            }
             Err(error) => {
                 error!(%error, "a snapshot cannot be loaded; trying an older one");
                 damaged.push(file.path.clone());
@@ -169,7 +196,11 @@ fn load_newest(
     }
     let dir = dirs.snapshots().to_path_buf();
     match newest {
-        Some(newest) => Err(RecoveryError::NoSnapshot { tried: candidates.len(), dir, newest }),
+        Some(newest) => Err(RecoveryError::NoSnapshot {
+            tried: candidates.len(),
+            dir,
+            newest,
+        }),
         None => Err(RecoveryError::NotAllowed),
     }
 }
@@ -180,8 +211,10 @@ fn load(
     options: TreeOptions,
 ) -> Result<(Tree, Trailer), LoadError> {
     let mut reader = SnapshotReader::open(disk, file)?;
-    let tree = image::load(&mut reader, file.zxid, options)
-        .map_err(|source| LoadError::Image { path: file.path.clone(), source })?;
+    let tree = image::load(&mut reader, file.zxid, options).map_err(|source| LoadError::Image {
+        path: file.path.clone(),
+        source,
+    })?;
     let trailer = reader.finish()?;
     if let Some((zxid, digest)) = trailer.digest
         && zxid == file.zxid
@@ -204,18 +237,27 @@ fn replay(
     tree: &mut Tree,
     trailer: Trailer,
 ) -> Result<(ReplayEnd, usize), RecoveryError> {
-    let fuzzy_until = trailer.digest.map_or_else(|| tree.last_zxid(), |(zxid, _)| zxid);
+    let fuzzy_until = trailer
+        .digest
+        .map_or_else(|| tree.last_zxid(), |(zxid, _)| zxid);
     let mut replay = Replay::from(disk, dirs, tree.last_zxid())?;
     let mut mismatches = 0;
     while let Some(entry) = replay.next()? {
-        let record = Record::decode(&entry.bytes)
-            .map_err(|source| RecoveryError::Record { zxid: entry.zxid, source })?;
+        let record = Record::decode(&entry.bytes).map_err(|source| RecoveryError::Record {
+            zxid: entry.zxid,
+            source,
+        })?;
         tree.apply(&record.header, &record.txn, &mut Vec::new());
-        let promised = record.digest.filter(|d| d.version == DIGEST_VERSION && entry.zxid >= fuzzy_until);
+        let promised = record
+            .digest
+            .filter(|d| d.version == DIGEST_VERSION && entry.zxid >= fuzzy_until);
         if promised.is_some_and(|promised| promised.tree_digest != tree.digest()) {
             mismatches += 1;
             if mismatches == 1 {
-                error!("after {} the digest of the tree is not the one in the log", entry.zxid);
+                error!(
+                    "after {} the digest of the tree is not the one in the log",
+                    entry.zxid
+                );
             }
         }
     }
@@ -226,7 +268,11 @@ fn replay(
 fn set_aside(disk: &dyn Disk, damaged: &[PathBuf]) -> Result<(), DiskError> {
     for path in damaged {
         let kept = snapshots::set_aside(disk, path)?;
-        warn!("the damaged snapshot {} is kept as {}", path.display(), kept.display());
+        warn!(
+            "the damaged snapshot {} is kept as {}",
+            path.display(),
+            kept.display()
+        );
     }
     Ok(())
 }

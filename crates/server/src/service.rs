@@ -1,6 +1,7 @@
 //! What a running server is made of, shared by its connections and its words. Nothing here decides anything.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use rookeeper_storage::dirs::DataDirs;
@@ -41,6 +42,8 @@ pub struct Service {
     pub gauges: Arc<Gauges>,
     /// Figures of connections.
     pub metrics: Arc<Metrics>,
+    /// The trace mask of `gtmk` and `stmk`: kept, as it always was, for whoever asks.
+    pub trace_mask: AtomicI64,
     /// Bounds.
     pub limits: ServiceLimits,
     /// As configured.

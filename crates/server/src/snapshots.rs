@@ -71,7 +71,10 @@ impl Snapshots {
     fn draw(&mut self) {
         let half = u64::from(self.options.count / 2).max(1);
         self.due_count = half + self.below(half);
-        self.due_bytes = self.options.log_bytes.map(|limit| limit / 2 + self.below((limit / 2).max(1)));
+        self.due_bytes = self
+            .options
+            .log_bytes
+            .map(|limit| limit / 2 + self.below((limit / 2).max(1)));
         self.appended = 0;
         self.bytes = 0;
     }
@@ -103,7 +106,9 @@ impl Snapshots {
             warn!("Too busy to snap, skipping: the snapshot before is still being written");
             return;
         }
-        let Ok(image) = replica.tree.write().open_image() else { return };
+        let Ok(image) = replica.tree.write().open_image() else {
+            return;
+        };
         self.writing = true;
         let job = Job {
             options: self.options,
@@ -140,7 +145,10 @@ impl Job {
         let (zxid, started) = (image.zxid(), Instant::now());
         match self.try_write(image) {
             Ok(bytes) => {
-                info!("Snapshot {zxid} written: {bytes} bytes in {}ms", started.elapsed().as_millis());
+                info!(
+                    "Snapshot {zxid} written: {bytes} bytes in {}ms",
+                    started.elapsed().as_millis()
+                );
                 true
             }
             Err(error) => {
@@ -152,8 +160,12 @@ impl Job {
 
     fn try_write(&self, mut image: Image) -> Result<usize, DiskError> {
         let (zxid, compression) = (image.zxid(), self.options.compression);
-        info!("Snapshotting: {zxid} to {}", self.dirs.snapshots().display());
-        let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), &self.dirs, zxid, compression)?;
+        info!(
+            "Snapshotting: {zxid} to {}",
+            self.dirs.snapshots().display()
+        );
+        let mut writer =
+            SnapshotWriter::create(Arc::clone(&self.disk), &self.dirs, zxid, compression)?;
         let mut chunk = Vec::with_capacity(CHUNK * 2);
         let mut bytes = 0;
         loop {

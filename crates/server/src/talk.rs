@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use rookeeper_proto::code::OpCode;
 use rookeeper_proto::ids::{Xid, Zxid};
 
 use crate::clock;
@@ -70,13 +71,25 @@ impl Talk {
 }
 
 impl Last {
-    /// One more answer, after `latency` ms.
+    /// The session is on.
+    pub const fn opened(&mut self) {
+        self.op = OpCode::CreateSession.code();
+        self.xid = Some(Xid(0));
+    }
+
+    /// One more answer, after `latency` ms. Special numbers (pings, setWatches) do not count as the client's last.
     pub fn note(&mut self, op: i32, xid: Xid, at: i64, latency: i64) {
         self.op = op;
-        self.xid = Some(xid);
+        if xid.0 >= 0 {
+            self.xid = Some(xid);
+        }
         self.at = at;
         self.latency = latency;
-        self.min = if self.count == 0 { latency } else { self.min.min(latency) };
+        self.min = if self.count == 0 {
+            latency
+        } else {
+            self.min.min(latency)
+        };
         self.max = self.max.max(latency);
         self.sum += latency;
         self.count += 1;

@@ -482,7 +482,7 @@ impl Tree {
                 znode.slot,
                 znode.acl,
                 hash,
-                znode.name().len() + znode.data_len(),
+                self.path_len(id) + znode.data_len(),
             )
         };
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
