@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Makes the first corpora of the fuzz targets from the recorded vectors and files in testdata.
+
+usage: seeds.py DIRECTORY     one folder per target is made in it
+"""
+
+import re
+import struct
+import sys
+from pathlib import Path
+
+TESTDATA = Path(__file__).resolve().parent.parent / "testdata"
+LOG_HEADER = 16
+RECORD_PREFIX = 12
+# A vector's volatile parts are replaced by zeros of their size.
+VOLATILE = re.compile(r"<(\w+)(?::(\d+))?>")
+# What `acl_path` judges, behind the byte that tells which kind of text it is.
+TEXTS = {
+    0: ["/", "/a/b", "/a//b", "/a/.", "/a/..", "/a\u0001", "/\u00e4\u20ac", "/zookeeper/quota/a/zookeeper_limits"],
+    1: ["count=1,bytes=2", "count=3,bytes=-1=;byteHardLimit=9;countHardLimit=8", "count=,bytes", ";;=,"],
+    3: ["digest\0\0user:secret", "ip\0\0\0\0\0\0127.0.0.1/16", "ensemble\0ensemble", "x509\0\0\0\0CN=a\\,b,O=c+OU=\"d\"", "sasl\0\0\0\0u/h@R"],
+}
+
+
+def frames_of(vector):
+    """What the clients of one vector send, as bytes per frame, in order."""
+    sizes, frames, sending = {}, [], False
+    for line in vector.read_text().splitlines():
+        line = line.split(" ;")[0]
+        start = re.match(r"(\d+)([<>]) (.*)", line)
+        if start:
+            sending = start.group(2) == ">"
+            line = start.group(3)
+            if sending:
+                frames.append(bytearray())
+        elif not line.startswith("   "):
+            sending = False
+            continue
+        for name, size in VOLATILE.findall(line):
+            if size:
+                sizes[name] = int(size)
+        if sending:
+            frames[-1] += piece(line, sizes)
+    return [bytes(frame[4:]) for frame in frames if len(frame) > 8]
+
+
+def piece(line, sizes):
+    """The bytes of one line: hexadecimal, text in quotes, volatile parts."""
+    found = bytearray()
+    for word in re.findall(r'"(?:[^"\\]|\\.)*"|<[^>]*>|\S+', line):
+        volatile = VOLATILE.fullmatch(word)
+        if word.startswith('"'):
+            found += word[1:-1].encode()
+        elif volatile:
+            found += bytes(int(volatile.group(2) or sizes.get(volatile.group(1), 8)))
+        elif re.fullmatch(r"(?:[0-9a-f]{2})+", word):
+            found += bytes.fromhex(word)
+    return bytes(found)
+
+
+def cut(frames):
+    """Pieces as the targets read them: two bytes of length each."""
+    return b"".join(struct.pack(">H", len(f)) + f for f in frames if len(f) < 0x10000)
+
+
+def records_of(log):
+    """The transactions in a log."""
+    at, found = LOG_HEADER, []
+    while at + RECORD_PREFIX <= len(log):
+        (size,) = struct.unpack_from(">i", log, at + 8)
+        if size <= 0:
+            break
+        found.append(log[at + RECORD_PREFIX : at + RECORD_PREFIX + size])
+        at += RECORD_PREFIX + size + 1
+    return found, at
+
+
+def main(target_dir):
+    made = 0
+
+    def seed(target, name, content):
+        nonlocal made
+        folder = target_dir / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        made += 1
+
+    for vector in sorted((TESTDATA / "client").glob("*.hex")):
+        frames = frames_of(vector)
+        seed("member", vector.stem, cut(b"\0" + frame for frame in frames))
+        for number, frame in enumerate(frames):
+            seed("request", f"{vector.stem}-{number}", frame)
+    for log in sorted((TESTDATA / "disk").rglob("log.*")):
+        if log.suffix == ".txt":
+            continue
+        content = log.read_bytes()
+        records, end = records_of(content)
+        seed("log", log.name, content[: end + 64])
+        seed("txn", log.name, cut(records))
+        for number, record in enumerate(records):
+            seed("txn", f"{log.name}-{number}", cut([record]))
+    kinds = {".gz": b"\1", ".snappy": b"\2"}
+    for snapshot in sorted((TESTDATA / "disk").rglob("snapshot.*")):
+        if snapshot.suffix != ".txt":
+            seed("snapshot", snapshot.name, kinds.get(snapshot.suffix, b"\0") + snapshot.read_bytes())
+    for kind, texts in TEXTS.items():
+        for number, text in enumerate(texts):
+            seed("acl_path", f"text-{kind}-{number}", bytes([kind]) + text.encode())
+    for scheme, name in [("world", "anyone"), ("auth", ""), ("digest", "u:h="), ("ip", "10.0.0.0/8"), ("x509", "CN=a")]:
+        entry = struct.pack(">i", 31) + b"".join(struct.pack(">i", len(t)) + t.encode() for t in (scheme, name))
+        seed("acl_path", f"acl-{scheme}", b"\2" + entry)
+    if made < 100:
+        sys.exit(f"only {made} seeds: has the layout of testdata changed?")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
