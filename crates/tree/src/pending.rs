@@ -134,21 +134,22 @@ impl Pending {
 
     /// The ephemerals of `session` after everything in flight, ascending.
     pub(crate) fn ephemerals(&self, tree: &Tree, session: SessionId) -> BTreeSet<String> {
+        let owns = |path: &String| {
+            let entry = self.entries.get(path.as_str())?;
+            let known = entry.known.as_ref();
+            Some(known.is_some_and(|known| known.stat.ephemeral_owner == session.0))
+        };
+        // What a failed multi proposed has no entry any more, and never came to be.
         let proposed = self
             .owned
             .get(&session)
             .into_iter()
             .flatten()
-            .map(|path| path.to_string());
+            .map(|path| path.to_string())
+            .filter(|path| owns(path) == Some(true));
         tree.ephemerals(session)
+            .filter(|path| owns(path) != Some(false))
             .chain(proposed)
-            .filter(|path| match self.entries.get(path.as_str()) {
-                Some(Entry {
-                    known: Some(known), ..
-                }) => known.stat.ephemeral_owner == session.0,
-                Some(_) => false,
-                None => true,
-            })
             .collect()
     }
 
