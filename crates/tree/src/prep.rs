@@ -549,6 +549,11 @@ impl Judge<'_> {
                     parts.push(txn);
                     shapes.push(shape);
                 }
+                Err(ErrorCode::MarshallingError) => {
+                    // Not an error of the protocol but of the request: it fails as a whole (client protocol 4.7).
+                    self.pending.roll_back();
+                    return Err(ErrorCode::MarshallingError);
+                }
                 Err(code) => {
                     failed = Some(code);
                     parts.push(Txn::Error(code.code()));
