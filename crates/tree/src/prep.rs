@@ -411,8 +411,7 @@ impl Judge<'_> {
         if node.children > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        let owner = Owner::decode(node.stat.ephemeral_owner, self.rules.extended_types);
-        if matches!(owner, Owner::Session(_)) {
+        if !self.is_still_due(path, &node) {
             return Err(ErrorCode::BadVersion);
         }
         self.forget(path, &node);
@@ -420,6 +419,18 @@ impl Judge<'_> {
             path: path.to_owned(),
             by_server: true,
         }))
+    }
+
+    /// True unless a write in flight put another znode in the place of the one that the reaper saw, or renewed its TTL. Java
+    /// deletes whatever empty znode is there, a persistent one included.
+    fn is_still_due(&self, path: &str, node: &Known) -> bool {
+        let seen = self.tree.get(path).map(|view| view.persisted().czxid);
+        let due = match Owner::decode(node.stat.ephemeral_owner, self.rules.extended_types) {
+            Owner::Container => true,
+            Owner::Ttl(ttl) => self.time.saturating_sub(node.stat.mtime) > ttl,
+            Owner::None | Owner::Session(_) => false,
+        };
+        due && seen == Some(node.stat.czxid)
     }
 
     /// Notes that `path` goes.
