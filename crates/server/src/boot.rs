@@ -31,6 +31,7 @@ use crate::config::{AuthScheme, DigestAlgorithm, Settings, SnapshotCompression};
 use crate::connections::{ConnectionLimits, Connections};
 use crate::driver::{Driver, Ended};
 use crate::inbox::{Inbox, Message};
+use crate::large_requests::LargeRequests;
 use crate::mailbox::Ending;
 use crate::metrics::Metrics;
 use crate::purge::PurgeTimer;
@@ -303,6 +304,8 @@ fn service(
         per_address: settings.client.max_connections_per_ip,
         total: settings.client.max_connections,
     };
+    let large_requests =
+        LargeRequests::new(settings.limits.large_request_threshold, settings.limits.large_request_max_bytes);
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     Service {
         replica: Arc::new(Replica {
@@ -315,6 +318,7 @@ fn service(
         clock,
         gauges: Arc::default(),
         metrics: Arc::new(Metrics::new()),
+        large_requests,
         trace_mask: AtomicI64::new(TraceMask::default().0),
         limits,
         settings: Arc::new(settings),

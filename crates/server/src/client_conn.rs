@@ -56,6 +56,8 @@ enum End {
     Fault(Fault),
     /// A frame length that is negative or beyond the limit.
     Length(i32),
+    /// Large requests in flight take more memory than allowed.
+    LargeRequests,
     /// No session within the time.
     NoSession,
     /// The driver says so.
@@ -213,7 +215,7 @@ impl ClientConn<'_> {
 
     /// Takes what came, and answers what can be answered.
     fn turn(&mut self, write: &mut WriteHalf<'_>) -> Result<(), End> {
-        let outcome = self.receive().and_then(|()| self.answer());
+        let outcome = self.take_turns();
         self.account();
         outcome?;
         if !self.output.is_empty() {
@@ -228,6 +230,25 @@ impl ClientConn<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Frames may have waited in the input for the session to begin, or for room in the queue: they go on without the socket.
+    fn take_turns(&mut self) -> Result<(), End> {
+        loop {
+            self.receive()?;
+            self.answer()?;
+            let blocked = !self.conversation.wants_more() || self.output.len() >= OUTPUT_BUDGET;
+            if blocked || !self.has_frame() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// True when the input begins with a whole frame, or with a length that no frame has.
+    fn has_frame(&self) -> bool {
+        self.input.first_chunk::<4>().is_some_and(|head| {
+            usize::try_from(i32::from_be_bytes(*head)).map_or(true, |len| self.input.len() >= 4 + len)
+        })
     }
 
     /// Cuts frames off the input.
@@ -252,11 +273,13 @@ impl ClientConn<'_> {
                 return Err(End::Length(announced));
             };
             if self.input.len() < 4 + len {
-                self.input.reserve(4 + len - self.input.len());
+                // Room for what may come at once, never for what was only announced.
+                self.read_size = (4 + len - self.input.len()).clamp(READ_SMALL, READ_LARGE);
                 break;
             }
             self.input.advance(4);
             let frame = self.input.split_to(len).freeze();
+            let frame = self.service.large_requests.admit(frame).map_err(|_| End::LargeRequests)?;
             self.take_frame(frame)?;
         }
         Ok(())
@@ -464,6 +487,9 @@ fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
         }
         End::Length(len) => {
             warn!("closing the connection of /{peer} (session {session}): Len error {len}");
+        }
+        End::LargeRequests => {
+            warn!("closing the connection of /{peer} (session {session}): large requests in flight exceed their limit");
         }
         End::NoSession => {
             info!("closing the connection of /{peer}: no session within the time allowed")

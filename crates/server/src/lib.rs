@@ -18,6 +18,7 @@ pub mod config;
 pub mod connections;
 pub mod driver;
 pub mod inbox;
+pub mod large_requests;
 pub mod mailbox;
 pub mod metrics;
 pub mod purge;

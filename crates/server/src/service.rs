@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::connections::Connections;
 use crate::driver::Gauges;
 use crate::inbox::Inbox;
+use crate::large_requests::LargeRequests;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
 
@@ -44,6 +45,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The trace mask of `gtmk` and `stmk`: kept, as it always was, for whoever asks.
     pub trace_mask: AtomicI64,
+    /// The memory of large requests in flight.
+    pub large_requests: LargeRequests,
     /// Bounds.
     pub limits: ServiceLimits,
     /// As configured.

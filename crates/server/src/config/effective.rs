@@ -95,8 +95,6 @@ impl StorageSettings {
             self.fsync_warning_threshold.as_millis(),
         );
         push(rows, "forceSync", yes_no(self.force_sync));
-        push(rows, "flushDelay", self.flush_delay.as_millis());
-        push(rows, "maxBatchSize", self.max_batch_size);
         push(
             rows,
             "snapshot.compression.method",

@@ -302,8 +302,6 @@ fn storage(reader: &mut Reader<'_>) -> StorageSettings {
         log_roll_size: kib(reader.number("txnLogSizeLimitInKb", ANY_LONG)),
         fsync_warning_threshold: reader.millis("fsync.warningthresholdms", NOT_NEGATIVE),
         force_sync: reader.yes_no("forceSync"),
-        flush_delay: reader.millis("flushDelay", NOT_NEGATIVE),
-        max_batch_size: small(reader.number("maxBatchSize", POSITIVE)),
         snapshot_compression: compression(reader),
         trust_empty_snapshot: reader.flag("snapshot.trust.empty"),
         digest_enabled: reader.flag("digest.enabled"),

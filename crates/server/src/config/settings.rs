@@ -108,10 +108,6 @@ pub struct StorageSettings {
     pub fsync_warning_threshold: Duration,
     /// Whether the log is synced before an answer leaves.
     pub force_sync: bool,
-    /// How long a sync waits for more writes.
-    pub flush_delay: Duration,
-    /// Transactions in one sync at most.
-    pub max_batch_size: u32,
     /// Form of new snapshots; all forms are read.
     pub snapshot_compression: SnapshotCompression,
     /// Accept logs without any snapshot.

@@ -59,20 +59,20 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "flushDelay",
         Number(0),
-        HONOURED,
-        "Milliseconds to wait for more writes before a sync.",
+        NO_EFFECT,
+        "Java: wait for more writes before a sync. Here whatever arrives during a sync shares the next one.",
     ),
     property(
         "maxWriteQueuePollTime",
         NumberOr("flushDelay / 3"),
-        NOT_BUILT,
-        "Milliseconds of quiet that end the delay early.",
+        NO_EFFECT,
+        "Java: milliseconds of quiet that end the delay early.",
     ),
     property(
         "maxBatchSize",
         Number(1000),
-        HONOURED,
-        "Transactions in one sync at most.",
+        NO_EFFECT,
+        "Java: transactions in one sync at most. Here a sync covers everything that waits.",
     ),
     property(
         "snapshot.compression.method",

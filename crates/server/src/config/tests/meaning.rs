@@ -169,10 +169,6 @@ fn bad_values_of_properties_mean_the_default() {
             .access
             .skip_acl
     );
-    assert_eq!(
-        warns("flushDelay=-1", &[], "0 is used").storage.flush_delay,
-        Duration::ZERO
-    );
     let method = warns(
         "snapshot.compression.method=zip",
         &[],
@@ -411,7 +407,7 @@ fn every_honoured_key_is_among_the_effective_settings_once() {
 #[test]
 fn effective_settings_written_down_mean_the_same() {
     let extra = "tickTime=2000\nautopurge.purgeInterval=90m\nsnapCount=500\nmaxClientCnxns=0\n\
-                 flushDelay=5\nforceSync=no\nskipACL=yes\nlog.format=json\nsnapSizeLimitInKb=0\n\
+                 fsync.warningthresholdms=5\nforceSync=no\nskipACL=yes\nlog.format=json\nsnapSizeLimitInKb=0\n\
                  snapshot.compression.method=snappy\nenforceQuota=true\nclientPortAddress=::1\n";
     let before = settings(extra);
     // Schemes are reported by name, but written as Java classes.

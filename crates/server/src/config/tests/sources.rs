@@ -102,14 +102,14 @@ fn port_and_directory_as_arguments() {
 fn variables_lose_against_the_call() {
     let variables = JvmVariables {
         server_jvmflags: Some("-Xmx1g -Dzookeeper.snapCount=5 -Dzookeeper.maxCnxns=5"),
-        jvmflags: Some("-Dzookeeper.snapCount=6 -Dzookeeper.flushDelay=6"),
+        jvmflags: Some("-Dzookeeper.snapCount=6 -Dzookeeper.fsync.warningthresholdms=6"),
     };
-    let call = words(&["-Dzookeeper.flushDelay=7", "2181", "/d"]);
+    let call = words(&["-Dzookeeper.fsync.warningthresholdms=7", "2181", "/d"]);
     let loaded = load(&call, variables).expect("a start");
     assert_eq!(loaded.settings.client.max_connections, Some(5));
     assert_eq!(loaded.settings.storage.snap_count, 6);
     assert_eq!(
-        loaded.settings.storage.flush_delay,
+        loaded.settings.storage.fsync_warning_threshold,
         Duration::from_millis(7)
     );
     assert!(warnings(&loaded).iter().any(|text| text.contains("-Xmx1g")));
