@@ -169,18 +169,11 @@ impl Tree {
         Outcome::Stat(self.visible_stat(id))
     }
 
-    /// The counters of a parent only ever grow, so that a replay over a fuzzy snapshot ends where the original did.
-    fn count_created_child(&mut self, parent: NodeId, zxid: Zxid, cversion: i32) {
+    fn count_created_child(&mut self, parent: NodeId, zxid: Zxid, created: i32) {
         self.change(parent, |znode| {
-            let new = if cversion == -1 {
-                znode.cversion.wrapping_add(1)
-            } else {
-                cversion
-            };
-            if new > znode.cversion {
-                znode.cversion = new;
-                znode.pzxid = zxid;
-            }
+            let mut stat = znode.persisted(0);
+            count_created(&mut stat, zxid, created);
+            (znode.cversion, znode.pzxid) = (stat.cversion, stat.pzxid);
         });
     }
 
@@ -332,6 +325,20 @@ impl Tree {
                 bytes: -(bytes as i64),
             },
         );
+    }
+}
+
+/// Notes in the stat of a parent that a child was created; `created` is the count that the transaction carries, -1 for one more
+/// than now. The counters only ever grow, so that a replay over a fuzzy snapshot ends where the original did; a full count sticks.
+pub(crate) fn count_created(stat: &mut StatPersisted, zxid: Zxid, created: i32) {
+    let new = if created == -1 {
+        stat.cversion.wrapping_add(1)
+    } else {
+        created
+    };
+    if new > stat.cversion {
+        stat.cversion = new;
+        stat.pzxid = zxid;
     }
 }
 

@@ -23,6 +23,7 @@ use rookeeper_proto::txn::{
 };
 
 use crate::acl;
+use crate::apply;
 use crate::auth::{AuthConfig, Identities};
 use crate::pending::Pending;
 use crate::quota::{self, Limits, Usage};
@@ -313,7 +314,7 @@ impl Judge<'_> {
         let parent = self.existing(parent_path)?;
         self.allow(&parent, perms::CREATE)?;
         let path = if kind.mode.is_sequential() {
-            format!("{given}{:010}", parent.stat.cversion)
+            format!("{given}{:010}", parent.created)
         } else {
             given.to_owned()
         };
@@ -353,6 +354,7 @@ impl Judge<'_> {
         let acl_known: Arc<[_]> = acl.as_slice().into();
         let node = Known {
             stat,
+            created: 0,
             acl: acl_known,
             children: 0,
             data_len,
@@ -363,10 +365,10 @@ impl Judge<'_> {
             self.pending.own(session, &path);
         }
         let mut after = parent.clone();
-        after.stat.cversion = after.stat.cversion.wrapping_add(1);
-        after.stat.pzxid = self.zxid;
+        after.created = after.created.wrapping_add(1);
+        let parent_cversion = after.created;
+        apply::count_created(&mut after.stat, self.zxid, parent_cversion);
         after.children += 1;
-        let parent_cversion = after.stat.cversion;
         self.pending.set(
             self.zxid,
             overlay_key(parent_path),

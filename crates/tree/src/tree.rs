@@ -65,7 +65,11 @@ pub struct Tree {
 /// What the judge of writes needs to know of a znode.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
+    /// As the tree will hold it.
     pub(crate) stat: StatPersisted,
+    /// Children created, as the judge counts them: unlike `stat.cversion` it goes on beyond the greatest number (client
+    /// protocol 4.4).
+    pub(crate) created: i32,
     pub(crate) acl: Arc<[Acl]>,
     pub(crate) children: i32,
     pub(crate) data_len: i32,
@@ -383,6 +387,7 @@ impl Tree {
         let znode = self.slab.get(id);
         Some(Known {
             stat: self.persisted(id),
+            created: znode.cversion,
             acl: Arc::clone(self.acls.get(znode.acl)),
             children: count(znode.children().len()),
             data_len: count(znode.data_len()),
