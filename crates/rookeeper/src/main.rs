@@ -7,6 +7,7 @@
     reason = "a program reads its environment and speaks to its terminal"
 )]
 
+mod bench;
 mod logging;
 mod server;
 
@@ -31,11 +32,14 @@ enum Job {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Measure a server of the ZooKeeper protocol.
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().job {
         None => server::run(&[]),
         Some(Job::Server { words }) => server::run(&words),
+        Some(Job::Bench(bench)) => bench::run(&bench),
     }
 }
