@@ -551,6 +551,7 @@ impl Tree {
 
     /// Recomputes the usage of every quota: after loading, since usage is every server's own business.
     pub(crate) fn find_quotas(&mut self) {
+        self.quotas = QuotaPaths::default();
         let Some(root) = self.find(quota::QUOTA_ROOT) else {
             return;
         };
