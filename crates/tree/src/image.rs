@@ -8,8 +8,8 @@
 //! Reading builds a tree from such a stream, znode by znode, without holding the stream.
 //!
 //! Invariants:
-//! - A znode belongs to an open image iff it was live when the image was opened: its slab place is below `bound` and its creation
-//!   is not after the image's zxid.
+//! - A znode belongs to an open image iff it was live when the image was opened: its slab place is below `bound`, and it is saved
+//!   or was not born since. Its zxids say nothing: after a fuzzy snapshot a tree holds znodes that are newer than its zxid.
 //! - Parents are written before their children.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rookeeper_proto::acl::{self, Acl};
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::jute::{DecodeError, Reader, Writer, decode_text};
@@ -39,10 +39,11 @@ struct Saved {
 /// The tree's side of an open image.
 #[derive(Debug)]
 pub(crate) struct OpenImage {
-    zxid: Zxid,
     bound: u32,
     /// Looked up by id only.
     saved: HashMap<NodeId, Saved, FixedState>,
+    /// Places below `bound` that got a new znode since. Looked up by id only.
+    born: HashSet<NodeId, FixedState>,
     /// Places below this one are written: a change there needs no saving any more.
     written: Arc<AtomicU32>,
 }
@@ -76,9 +77,9 @@ impl Tree {
         let written = Arc::new(AtomicU32::new(0));
         let bound = self.slab.bound();
         self.image = Some(OpenImage {
-            zxid: self.last_zxid,
             bound,
             saved: HashMap::with_hasher(FixedState::default()),
+            born: HashSet::with_hasher(FixedState::default()),
             written: Arc::clone(&written),
         });
         Ok(Image {
@@ -115,6 +116,13 @@ impl Tree {
         head
     }
 
+    /// Notes that the open image does not cover the znode that was just put into this place.
+    pub(crate) fn note_born(&mut self, id: NodeId) {
+        if let Some(image) = self.image.as_mut().filter(|image| id.0 < image.bound) {
+            image.born.insert(id);
+        }
+    }
+
     /// Saves the znode for the open image, before it changes.
     pub(crate) fn save_changing(&mut self, id: NodeId) {
         if self
@@ -130,11 +138,11 @@ impl Tree {
     /// the paths of descendants that are not.
     pub(crate) fn save_leaving(&mut self, id: NodeId) {
         let Some(image) = &self.image else { return };
-        if id.0 >= image.bound || image.saved.contains_key(&id) {
+        if id.0 >= image.bound || image.born.contains(&id) || image.saved.contains_key(&id) {
             return;
         }
         let znode = self.slab.get(id);
-        if !znode.live || znode.czxid > image.zxid {
+        if !znode.live {
             return;
         }
         let saved = Saved {
@@ -153,7 +161,7 @@ impl Tree {
             return Some((&saved.znode, saved.owner));
         }
         let znode = self.slab.get(id);
-        (znode.live && znode.czxid <= image.zxid).then(|| (znode, self.owner(id)))
+        (znode.live && !image.born.contains(&id)).then(|| (znode, self.owner(id)))
     }
 }
 

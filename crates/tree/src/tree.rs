@@ -424,6 +424,7 @@ impl Tree {
         stat: &StatPersisted,
     ) -> NodeId {
         let id = self.slab.allocate();
+        self.note_born(id);
         let hash = self.hash(parent, name.as_bytes());
         let mut znode = Znode::default();
         znode.set_persisted(stat);
