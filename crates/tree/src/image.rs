@@ -29,6 +29,9 @@ use thiserror::Error;
 use crate::tree::{Tree, TreeOptions};
 use crate::znode::{NodeId, Znode};
 
+/// The reference of the ACL that is open to everybody and not stored.
+const OPEN_REFERENCE: i64 = -1;
+
 /// A znode as it was when the image was opened.
 #[derive(Debug)]
 struct Saved {
@@ -289,6 +292,9 @@ pub enum ImageError {
     /// The first znode is not the root.
     #[error("the first znode is {0:?} instead of the root")]
     NoRoot(String),
+    /// Text in the place of a path that is none.
+    #[error("{0:?} is no path of a znode")]
+    NoPath(String),
     /// A znode comes before its parent.
     #[error("the znode {0:?} comes before its parent")]
     NoParent(String),
@@ -372,8 +378,9 @@ impl Loader {
         let tree = &mut self.tree;
         let acl = match self.acls.get(&reference) {
             Some(acl) => tree.acls.acquire(acl),
-            // -1, or a reference that a fuzzy Java snapshot has not: the log brings the ACL.
-            None => tree.acls.acquire(&Acl::open()),
+            None if reference == OPEN_REFERENCE => tree.acls.acquire(&Acl::open()),
+            // A fuzzy Java snapshot may lack it: the log brings the ACL. Until then, and if it never does, nobody may pass.
+            None => tree.acls.acquire(&[Acl::new(0, "world", "anyone")]),
         };
         if tree.node_count() == 0 {
             if !path.is_empty() {
@@ -383,8 +390,12 @@ impl Loader {
             return Ok(());
         }
         let Some((parent_path, name)) = path.rsplit_once('/') else {
-            return Err(ImageError::NoParent(path));
+            return Err(ImageError::NoPath(path));
         };
+        // Below the root the parent's path is empty: "/" would be found all the same.
+        if name.is_empty() || parent_path == path::ROOT {
+            return Err(ImageError::NoPath(path));
+        }
         let parent = match &self.parent {
             Some((known, id)) if known == parent_path => *id,
             _ => match tree.find(parent_path) {
