@@ -11,6 +11,8 @@ use rookeeper_proto::ids::SessionId;
 #[derive(Debug)]
 pub struct Expiry {
     tick_ms: i64,
+    /// How long the server stood still so far, ms. All times inside are without it.
+    stood_still_ms: i64,
     buckets: BTreeMap<i64, BTreeSet<SessionId>>,
     due: BTreeMap<SessionId, i64>,
 }
@@ -21,6 +23,7 @@ impl Expiry {
     pub const fn new(tick_ms: i64) -> Self {
         Self {
             tick_ms,
+            stood_still_ms: 0,
             buckets: BTreeMap::new(),
             due: BTreeMap::new(),
         }
@@ -28,7 +31,7 @@ impl Expiry {
 
     /// The session was heard of at `now`: it lives on for `timeout_ms`. Never moves an end forward in time.
     pub fn touch(&mut self, session: SessionId, now: i64, timeout_ms: i64) {
-        let end = self.bucket(now + timeout_ms);
+        let end = self.bucket(now - self.stood_still_ms + timeout_ms);
         match self.due.get(&session) {
             Some(old) if *old >= end => return,
             Some(old) => {
@@ -56,6 +59,7 @@ impl Expiry {
 
     /// Takes out the sessions whose time is over, by end and id.
     pub fn expire(&mut self, now: i64) -> Vec<SessionId> {
+        let now = now - self.stood_still_ms;
         let mut expired = Vec::new();
         while let Some(bucket) = self
             .buckets
@@ -71,12 +75,8 @@ impl Expiry {
     }
 
     /// Everybody lives `ms` longer, because the server stood still that long.
-    pub fn postpone(&mut self, ms: i64) {
-        let all: Vec<_> = std::mem::take(&mut self.due).into_iter().collect();
-        self.buckets.clear();
-        for (session, end) in all {
-            self.touch(session, end + ms - self.tick_ms, 0);
-        }
+    pub const fn postpone(&mut self, ms: i64) {
+        self.stood_still_ms += ms;
     }
 
     /// Number of sessions.
@@ -93,7 +93,10 @@ impl Expiry {
 
     /// Buckets with the time at which their sessions end, ascending.
     pub fn buckets(&self) -> impl ExactSizeIterator<Item = (i64, &BTreeSet<SessionId>)> {
-        self.buckets.iter().map(|(end, sessions)| (*end, sessions))
+        let stood_still_ms = self.stood_still_ms;
+        self.buckets
+            .iter()
+            .map(move |(end, sessions)| (*end + stood_still_ms, sessions))
     }
 
     const fn bucket(&self, time: i64) -> i64 {
@@ -141,6 +144,30 @@ mod tests {
         expiry.touch(S, 0, 4000);
         expiry.postpone(60_000);
         assert_eq!(expiry.expire(64_000), []);
-        assert_eq!(expiry.expire(66_000), [S]);
+        assert_eq!(expiry.expire(65_000), [S]);
+    }
+
+    #[test]
+    fn many_small_stalls_cost_nobody_anything_either() {
+        let mut expiry = Expiry::new(2000);
+        expiry.touch(S, 0, 4000);
+        // Less than a tick each time, and never a whole one.
+        for _ in 0..7 {
+            expiry.postpone(700);
+        }
+        assert_eq!(expiry.expire(4000 + 7 * 700 - 1), []);
+        assert_eq!(expiry.buckets().map(|(end, _)| end).collect::<Vec<_>>(), [6000 + 7 * 700]);
+        assert_eq!(expiry.expire(6000 + 7 * 700), [S]);
+    }
+
+    #[test]
+    fn after_a_stall_a_session_still_lives_its_timeout_and_at_most_a_tick_more() {
+        for (stall, now) in [(0, 9_999), (1, 10_000), (999, 10_001), (12_345, 23_456)] {
+            let mut expiry = Expiry::new(1000);
+            expiry.postpone(stall);
+            expiry.touch(S, now, 4000);
+            assert_eq!(expiry.expire(now + 3999), [], "{stall} {now}");
+            assert_eq!(expiry.expire(now + 5000), [S], "{stall} {now}");
+        }
     }
 }
