@@ -57,12 +57,22 @@ impl AclTable {
             }
             return *id;
         }
-        let id = AclId(self.next);
-        self.next += 1;
+        let id = self.free_id();
         let acl: Arc<[Acl]> = acl.into();
         self.ids.insert(Arc::clone(&acl), id);
         self.entries.insert(id, Entry { acl, users: 1 });
         id
+    }
+
+    /// Ids go round in the end, and 0 speaks for everybody: a client that invents ACLs all day gets there.
+    fn free_id(&mut self) -> AclId {
+        loop {
+            let id = AclId(self.next);
+            self.next = self.next.wrapping_add(1);
+            if id != AclId::OPEN && !self.entries.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// One user less.
@@ -104,5 +114,19 @@ mod tests {
         table.release(first);
         assert_eq!(table.iter().len(), 0);
         assert_eq!(table.acquire(&Acl::open()), AclId::OPEN);
+    }
+
+    #[test]
+    fn ids_that_went_round_meet_neither_the_open_acl_nor_one_in_use() {
+        let mut table = AclTable::default();
+        let acl = |n: i32| [Acl::new(n, "world", "anyone")];
+        let first = table.acquire(&acl(1));
+        table.next = u32::MAX;
+        let last = table.acquire(&acl(2));
+        let next = table.acquire(&acl(3));
+        assert_ne!(next, AclId::OPEN);
+        assert_eq!(&**table.get(first), &acl(1));
+        assert_eq!(&**table.get(last), &acl(2));
+        assert_eq!(&**table.get(next), &acl(3));
     }
 }
