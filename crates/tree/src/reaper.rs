@@ -21,7 +21,7 @@ impl Tree {
     pub fn reapable(&self, reaping: Reaping, limit: usize) -> Vec<String> {
         let due = |(id, raw): (&NodeId, &i64)| {
             let znode = self.slab.get(*id);
-            let idle = reaping.now - znode.mtime;
+            let idle = reaping.now.saturating_sub(znode.mtime);
             let due = match Owner::decode(*raw, self.options.extended_types) {
                 Owner::Container if znode.cversion > 0 => true,
                 Owner::Container => {
