@@ -94,6 +94,8 @@ const FOR_LATER: &[&str] = &["testdata/disk/tools/"];
 
 /// Parts of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &["/root/", "/work/", "/home/", "../shared", "/tmp/"];
+/// A path that is nobody's, for examples.
+const EXAMPLE_PATH: &str = "/home/you/";
 
 /// Files that mention such a path because ZooKeeper's own files do.
 const MAY_NAME_TMP: &[&str] = &[
@@ -441,6 +443,7 @@ fn the_repository_stands_alone() {
             continue;
         }
         for (number, line) in text.text.lines().enumerate() {
+            let line = line.replace(EXAMPLE_PATH, "");
             let named = MACHINE_PATHS.iter().find(|path| line.contains(**path));
             let Some(path) = named else { continue };
             let excused =
@@ -515,4 +518,71 @@ fn no_test_is_switched_off() {
         offenders.extend(found.map(|mark| format!("{}: {mark}", text.path)));
     }
     no_offenders("what is not done is not there", &offenders);
+}
+
+/// Section numbers behind `mark` in a text: "4.1 and 4.3" and "6.2, 6.4" are two.
+fn cited<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for (_, mut rest) in text
+        .match_indices(mark)
+        .map(|(at, _)| text.split_at(at + mark.len()))
+    {
+        loop {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit() && c != '.')
+                .unwrap_or(rest.len());
+            let (number, behind) = rest.split_at(end);
+            if number.is_empty() {
+                break;
+            }
+            found.push(number.trim_end_matches('.'));
+            let next = behind
+                .strip_prefix(", ")
+                .or_else(|| behind.strip_prefix(" and "));
+            let Some(next) = next else { break };
+            rest = next;
+        }
+    }
+    found
+}
+
+#[test]
+fn cited_sections_exist() {
+    let pages = [
+        ("client protocol ", "docs/protocol.md"),
+        ("disk formats ", "docs/formats.md"),
+    ];
+    let all = texts();
+    let mut offenders = Vec::new();
+    for (mark, page) in pages {
+        let headings = read(page);
+        let mut count = 0;
+        for text in all
+            .iter()
+            .filter(|t| t.is_rust() && t.crate_name() != Some("tidy"))
+        {
+            for number in cited(&text.text, mark) {
+                count += 1;
+                let heading = |line: &str| {
+                    let title = line.trim_start_matches('#').trim_start();
+                    line.starts_with('#')
+                        && title
+                            .split([' '])
+                            .next()
+                            .is_some_and(|n| n.trim_end_matches('.') == number)
+                };
+                if !headings.lines().any(heading) {
+                    offenders.push(format!("{}: {mark}{number} is not in {page}", text.path));
+                }
+            }
+        }
+        assert!(
+            count > 10,
+            "only {count} citations of {page}: the scan is broken"
+        );
+    }
+    no_offenders(
+        "a comment cites a section that a reader can open",
+        &offenders,
+    );
 }
