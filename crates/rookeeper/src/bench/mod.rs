@@ -222,6 +222,7 @@ async fn drive(
             false => Connection::open(server).await?,
         });
     }
+    let run = run_name();
     let begun = Instant::now();
     let mut running = JoinSet::new();
     for (number, connection) in connections.into_iter().enumerate() {
@@ -230,7 +231,7 @@ async fn drive(
             options.reads,
             keys.to_vec(),
             data.to_vec(),
-            number,
+            (&run, number),
         );
         running.spawn(keep_busy(
             connection,
@@ -245,6 +246,14 @@ async fn drive(
         all.merge(&done.map_err(io::Error::other)??);
     }
     Ok(all)
+}
+
+/// A name that no other run has: creates must not meet their own past.
+fn run_name() -> String {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{:x}", since.as_micros())
 }
 
 async fn keep_busy(

@@ -44,16 +44,16 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    /// The generator of connection `number`.
+    /// The generator of connection `number` in a run whose name no other run has.
     pub(super) fn new(
         work: Work,
         reads: u32,
         keys: Vec<String>,
         data: Vec<u8>,
-        number: usize,
+        (run, number): (&str, usize),
     ) -> Self {
         let random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1);
-        let own = format!("{ROOT}/new/{:x}-{number}-", std::process::id());
+        let own = format!("{ROOT}/new/{run}-{number}-");
         Self {
             work,
             reads,
