@@ -76,6 +76,14 @@ impl Sessions {
         self.live.get(&session).is_some_and(|live| !live.closing)
     }
 
+    /// True when the session is open and has not moved to another connection than `conn`.
+    #[must_use]
+    pub fn may_write(&self, session: SessionId, conn: ConnId) -> bool {
+        self.live
+            .get(&session)
+            .is_some_and(|live| !live.closing && live.conn.is_none_or(|current| current == conn))
+    }
+
     /// The session goes on over `conn` with a new timeout. Returns the connection it had. Only for open sessions.
     pub fn attach(
         &mut self,

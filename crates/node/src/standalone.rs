@@ -245,7 +245,7 @@ impl Standalone {
             write,
             identities,
         } = request;
-        if !self.sessions.is_open(session) {
+        if !self.sessions.may_write(session, conn) {
             // Its end is on the way, or it moved: the client learns it from its closing connection.
             return;
         }
