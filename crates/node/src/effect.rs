@@ -68,7 +68,7 @@ pub enum CloseReason {
     SessionClosed(SessionId),
     /// The session ended by time.
     SessionExpired(SessionId),
-    /// The log has no room for a new session.
+    /// The log has no room for a new session, or for the end of one.
     DiskFull,
 }
 

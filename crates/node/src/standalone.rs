@@ -51,6 +51,8 @@ pub struct StandaloneConfig {
 struct InFlight {
     committed: Committed,
     then: Then,
+    /// Answers to what came after it and found the disk full; empty nearly always.
+    refusals: Vec<Effect>,
 }
 
 /// What follows when a transaction is committed.
@@ -250,13 +252,7 @@ impl Standalone {
             return;
         }
         if self.disk_full {
-            let zxid = tree.last_zxid();
-            effects.push(Effect::Refuse {
-                conn,
-                xid,
-                zxid,
-                code: ErrorCode::SystemError,
-            });
+            self.refuse(tree, (conn, xid), write == Write::CloseSession, effects);
             return;
         }
         let then = if write == Write::CloseSession {
@@ -267,6 +263,33 @@ impl Standalone {
         };
         let prepared = self.judge(tree, now, session, &identities, &write);
         self.propose(now, (session, xid), prepared, Some(conn), then, effects);
+    }
+
+    /// There is no room for the record. The reply waits for those of the writes in flight: clients drop a connection whose
+    /// replies come out of order. A connection that asked for the end of its session takes nothing more, so it is closed.
+    fn refuse(
+        &mut self,
+        tree: &Tree,
+        (conn, xid): (ConnId, Xid),
+        closes: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (zxid, turn) = match self.in_flight.back_mut() {
+            Some(last) => (last.committed.header.zxid, &mut last.refusals),
+            None => (tree.last_zxid(), effects),
+        };
+        turn.push(Effect::Refuse {
+            conn,
+            xid,
+            zxid,
+            code: ErrorCode::SystemError,
+        });
+        if closes {
+            turn.push(Effect::Close {
+                conn,
+                why: CloseReason::DiskFull,
+            });
+        }
     }
 
     fn judge(
@@ -333,14 +356,23 @@ impl Standalone {
             prepared,
             reply_to: reply.map(|conn| (conn, xid)),
         };
-        self.in_flight.push_back(InFlight { committed, then });
+        self.in_flight.push_back(InFlight {
+            committed,
+            then,
+            refusals: Vec::new(),
+        });
     }
 
     fn synced(&mut self, now: Now, zxid: Zxid, effects: &mut Vec<Effect>) {
         while let Some(next) = self.in_flight.front()
             && next.committed.header.zxid <= zxid
-            && let Some(InFlight { committed, then }) = self.in_flight.pop_front()
+            && let Some(next) = self.in_flight.pop_front()
         {
+            let InFlight {
+                committed,
+                then,
+                refusals,
+            } = next;
             let session = committed.header.session;
             effects.push(Effect::Apply(committed));
             match then {
@@ -368,6 +400,7 @@ impl Standalone {
                     }
                 }
             }
+            effects.extend(refusals);
         }
         self.pending.committed(zxid);
     }
