@@ -156,7 +156,10 @@ mod tests {
             expiry.postpone(700);
         }
         assert_eq!(expiry.expire(4000 + 7 * 700 - 1), []);
-        assert_eq!(expiry.buckets().map(|(end, _)| end).collect::<Vec<_>>(), [6000 + 7 * 700]);
+        assert_eq!(
+            expiry.buckets().map(|(end, _)| end).collect::<Vec<_>>(),
+            [6000 + 7 * 700]
+        );
         assert_eq!(expiry.expire(6000 + 7 * 700), [S]);
     }
 

@@ -499,7 +499,9 @@ mod tests {
         apply(tree, Txn::SetData(set));
     }
 
-    fn describe(tree: &Tree) -> Vec<(String, StatPersisted, Option<Vec<u8>>, Vec<Acl>)> {
+    type Line = (String, StatPersisted, Option<Vec<u8>>, Vec<Acl>);
+
+    fn describe(tree: &Tree) -> Vec<Line> {
         let mut nodes: Vec<_> = tree
             .iter()
             .map(|v| {

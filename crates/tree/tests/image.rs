@@ -1,4 +1,8 @@
 //! Images: exactly the tree at their zxid whatever is applied while they are written, and no stream can do harm.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail this way, also outside of test functions"
+)]
 
 mod world;
 
@@ -21,7 +25,9 @@ fn recounted(world: &World, tree: &Tree) -> World {
     let mut world = world.clone();
     for (path, node) in &mut world.nodes {
         if path.ends_with("/zookeeper_stats") {
-            node.data = tree.get(path).and_then(|view| view.data().map(<[u8]>::to_vec));
+            node.data = tree
+                .get(path)
+                .and_then(|view| view.data().map(<[u8]>::to_vec));
         }
     }
     world
@@ -136,7 +142,11 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn describe(tree: &Tree) -> Vec<(String, StatPersisted, Option<Vec<u8>>)> {
     let line = |v: View<'_>| {
         let path = v.path();
-        let data = if path.ends_with("/zookeeper_stats") { None } else { v.data().map(<[u8]>::to_vec) };
+        let data = if path.ends_with("/zookeeper_stats") {
+            None
+        } else {
+            v.data().map(<[u8]>::to_vec)
+        };
         (path, v.persisted(), data)
     };
     let mut nodes: Vec<_> = tree.iter().map(line).collect();
@@ -175,7 +185,11 @@ fn a_claimed_count_is_no_reason_to_allocate_or_to_linger() {
         head.put_i64(1);
         head.put_i32(counts[2]);
         let taken = Cell::new(0);
-        let mut source = Endless { head, taken: &taken, waste: Vec::new() };
+        let mut source = Endless {
+            head,
+            taken: &taken,
+            waste: Vec::new(),
+        };
         assert!(image::load(&mut source, Zxid(1), OPTIONS).is_err());
         assert!(taken.get() < 10, "{}", taken.get());
     }
@@ -187,7 +201,10 @@ fn a_deep_path_survives() {
     let mut path = String::new();
     for _ in 0..300 {
         path.push_str("/d");
-        let open = rookeeper_proto::acl::Acl::open().into_iter().map(Into::into).collect();
+        let open = rookeeper_proto::acl::Acl::open()
+            .into_iter()
+            .map(Into::into)
+            .collect();
         history.step(&Step::Write {
             session: 1,
             who: world::Who::Nobody,
@@ -217,7 +234,9 @@ fn node(out: &mut Vec<u8>, path: &str, acl: i64) {
 
 fn stream(nodes: &[(&str, i64)]) -> Vec<u8> {
     let mut out = vec![0; 8];
-    nodes.iter().for_each(|(path, acl)| node(&mut out, path, *acl));
+    nodes
+        .iter()
+        .for_each(|(path, acl)| node(&mut out, path, *acl));
     out.put_string("/");
     out
 }
@@ -237,5 +256,8 @@ fn a_znode_whose_acl_is_missing_is_open_to_nobody() {
     let acl = tree.get("/secret").unwrap().acl().clone();
     let nobody = world::Who::Nobody.identities();
     let config = requests::auth_config();
-    assert!(!rookeeper_tree::acl::permits(&config, &acl, 31, &nobody), "{acl:?}");
+    assert!(
+        !rookeeper_tree::acl::permits(&config, &acl, 31, &nobody),
+        "{acl:?}"
+    );
 }

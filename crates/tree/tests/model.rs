@@ -1,4 +1,8 @@
 //! Judging, the overlay and applying, against the naive world: random writes of several sessions, several of them in flight.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail this way, also outside of test functions"
+)]
 
 mod world;
 
@@ -46,16 +50,32 @@ impl Run {
             enforce_quota: laws.enforce_quota,
             ..Rules::default()
         };
-        let options = TreeOptions { extended_types: laws.extended_types, hash_seed: 9 };
+        let options = TreeOptions {
+            extended_types: laws.extended_types,
+            hash_seed: 9,
+        };
         let (tree, pending) = (Tree::new(options), Pending::new(3));
         let (ahead, applied) = (World::empty(), World::empty());
-        Self { laws, rules, tree, pending, ahead, applied, flying: VecDeque::new(), zxid: Zxid(0) }
+        Self {
+            laws,
+            rules,
+            tree,
+            pending,
+            ahead,
+            applied,
+            flying: VecDeque::new(),
+            zxid: Zxid(0),
+        }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Begin { session } => self.begin(SessionId(*session)),
-            Step::Write { session, who, write } => self.write(SessionId(*session), *who, write),
+            Step::Write {
+                session,
+                who,
+                write,
+            } => self.write(SessionId(*session), *who, write),
             Step::Commit(count) => self.commit(*count),
         }
     }
@@ -63,7 +83,13 @@ impl Run {
     fn begin(&mut self, session: SessionId) {
         self.zxid = self.zxid.next();
         let timeout = 1000 + self.zxid.0 as i32;
-        let prepared = prep::prepare_session(&self.tree, &mut self.pending, &self.rules, self.zxid, timeout);
+        let prepared = prep::prepare_session(
+            &self.tree,
+            &mut self.pending,
+            &self.rules,
+            self.zxid,
+            timeout,
+        );
         self.ahead.sessions.insert(session, timeout);
         self.fly(session, prepared, Outcome::Done, Vec::new());
     }
@@ -72,13 +98,31 @@ impl Run {
         self.zxid = self.zxid.next();
         let time = self.zxid.0 * 10;
         let identities = who.identities();
-        let author = Author { session, identities: &identities };
+        let author = Author {
+            session,
+            identities: &identities,
+        };
         let place = (self.zxid, time);
-        let prepared = prep::prepare(&self.tree, &mut self.pending, &self.rules, author, place, write);
+        let prepared = prep::prepare(
+            &self.tree,
+            &mut self.pending,
+            &self.rules,
+            author,
+            place,
+            write,
+        );
 
-        let at = At { zxid: self.zxid, time, session, who };
+        let at = At {
+            zxid: self.zxid,
+            time,
+            session,
+            who,
+        };
         let (mut events, before) = (Vec::new(), self.ahead.clone());
-        let outcome = match self.ahead.write(self.laws, &self.applied, at, write, &mut events) {
+        let outcome = match self
+            .ahead
+            .write(self.laws, &self.applied, at, write, &mut events)
+        {
             Ok(outcome) => outcome,
             Err(code) => {
                 assert_eq!(self.ahead, before, "the model itself leaves a trace");
@@ -86,18 +130,33 @@ impl Run {
             }
         };
         match (&prepared.txn, &outcome) {
-            (Txn::Error(code), expected) => assert_eq!(Outcome::Failed(*code), *expected, "{write:?}"),
+            (Txn::Error(code), expected) => {
+                assert_eq!(Outcome::Failed(*code), *expected, "{write:?}")
+            }
             (txn, Outcome::Failed(code)) => panic!("{write:?} gave {txn:?} instead of {code}"),
-            (Txn::Multi(parts), Outcome::Multi(outcomes)) => assert_eq!(parts.len(), outcomes.len()),
+            (Txn::Multi(parts), Outcome::Multi(outcomes)) => {
+                assert_eq!(parts.len(), outcomes.len())
+            }
             _ => {}
         }
         self.fly(session, prepared, outcome, events);
     }
 
-    fn fly(&mut self, session: SessionId, prepared: Prepared, outcome: Outcome, events: Vec<Event>) {
+    fn fly(
+        &mut self,
+        session: SessionId,
+        prepared: Prepared,
+        outcome: Outcome,
+        events: Vec<Event>,
+    ) {
         let failed = matches!(prepared.txn, Txn::Error(_));
         let digest = prepared.digest.map(|digest| digest.tree_digest);
-        assert_eq!(digest, (!failed).then(|| self.ahead.digest()), "{:?}", prepared.txn);
+        assert_eq!(
+            digest,
+            (!failed).then(|| self.ahead.digest()),
+            "{:?}",
+            prepared.txn
+        );
         let header = TxnHeader {
             session,
             cxid: 0,
@@ -106,15 +165,27 @@ impl Run {
             kind: prepared.txn.kind().code(),
         };
         let after = self.ahead.clone();
-        self.flying.push_back(Flying { header, prepared, outcome, events, after });
+        self.flying.push_back(Flying {
+            header,
+            prepared,
+            outcome,
+            events,
+            after,
+        });
     }
 
     /// Commits the next `count` transactions, by way of their bytes.
     fn commit(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(next) = self.flying.pop_front() else { return };
+            let Some(next) = self.flying.pop_front() else {
+                return;
+            };
             let mut bytes = Vec::new();
-            let record = Record { header: next.header, txn: next.prepared.txn, digest: next.prepared.digest };
+            let record = Record {
+                header: next.header,
+                txn: next.prepared.txn,
+                digest: next.prepared.digest,
+            };
             record.encode(&mut bytes);
             assert_eq!(Record::decode(&bytes.into()).unwrap(), record);
             let mut changes = Vec::new();
@@ -158,7 +229,10 @@ fn the_random_writes_meet_every_refusal_and_every_kind_of_transaction() {
     let mut runner = TestRunner::deterministic();
     let mut met = BTreeSet::new();
     for n in 0..400 {
-        let mut run = Run::new(Laws { extended_types: n % 4 != 0, enforce_quota: n % 2 == 0 });
+        let mut run = Run::new(Laws {
+            extended_types: n % 4 != 0,
+            enforce_quota: n % 2 == 0,
+        });
         let steps = requests::steps(60).new_tree(&mut runner).unwrap().current();
         for step in &steps {
             run.step(step);
@@ -189,8 +263,19 @@ mod words {
     }
 
     pub(crate) fn make(path: &str, flags: i32) -> Create {
-        let op = if flags == 4 { OpCode::CreateContainer } else { OpCode::Create };
-        Create { op, path: Some(path.into()), data: None, acl: open(), flags, ttl: 0 }
+        let op = if flags == 4 {
+            OpCode::CreateContainer
+        } else {
+            OpCode::Create
+        };
+        Create {
+            op,
+            path: Some(path.into()),
+            data: None,
+            acl: open(),
+            flags,
+            ttl: 0,
+        }
     }
 
     pub(crate) fn create(path: &str, flags: i32) -> Write {
@@ -198,20 +283,33 @@ mod words {
     }
 
     pub(crate) fn delete(path: &str) -> Write {
-        Write::Delete(Delete { path: Some(path.into()), version: -1 })
+        Write::Delete(Delete {
+            path: Some(path.into()),
+            version: -1,
+        })
     }
 
     pub(crate) fn set(path: &str) -> Write {
-        Write::SetData(SetData { path: Some(path.into()), data: None, version: -1 })
+        Write::SetData(SetData {
+            path: Some(path.into()),
+            data: None,
+            version: -1,
+        })
     }
 
     pub(crate) fn failing(mut ops: Vec<WriteOp>) -> Write {
-        ops.push(WriteOp::Check(Check { path: Some("/missing".into()), version: -1 }));
+        ops.push(WriteOp::Check(Check {
+            path: Some("/missing".into()),
+            version: -1,
+        }));
         Write::Multi(ops)
     }
 }
 
-const LAWS: Laws = Laws { extended_types: true, enforce_quota: false };
+const LAWS: Laws = Laws {
+    extended_types: true,
+    enforce_quota: false,
+};
 const S: SessionId = SessionId(1);
 
 fn last_path(run: &Run) -> Option<String> {
@@ -227,10 +325,19 @@ fn a_failed_multi_leaves_no_ephemeral_behind_for_the_end_of_its_session() {
     let mut run = Run::new(LAWS);
     run.write(S, Who::Nobody, &words::create("/kept", 0));
     run.commit(1);
-    let Write::Delete(delete) = words::delete("/kept") else { unreachable!() };
-    let ops = vec![WriteOp::Delete(delete), WriteOp::Create(words::make("/kept", 1))];
+    let Write::Delete(delete) = words::delete("/kept") else {
+        unreachable!()
+    };
+    let ops = vec![
+        WriteOp::Delete(delete),
+        WriteOp::Create(words::make("/kept", 1)),
+    ];
     run.write(S, Who::Nobody, &words::failing(ops));
-    run.write(S, Who::Nobody, &words::failing(vec![WriteOp::Create(words::make("/never", 1))]));
+    run.write(
+        S,
+        Who::Nobody,
+        &words::failing(vec![WriteOp::Create(words::make("/never", 1))]),
+    );
     run.write(S, Who::Nobody, &Write::CloseSession);
     run.commit(3);
     assert!(run.tree.get("/kept").is_some());
@@ -241,11 +348,21 @@ fn an_unusable_acl_entry_spoils_the_whole_multi_and_leaves_no_trace() {
     use rookeeper_proto::acl::AclRequest;
     use rookeeper_proto::multi::WriteOp;
     let mut run = Run::new(LAWS);
-    let null_id = AclRequest { perms: 1, scheme: Some("world".into()), id: None };
-    let bad = rookeeper_proto::request::Create { acl: Some(vec![null_id]), ..words::make("/b", 0) };
+    let null_id = AclRequest {
+        perms: 1,
+        scheme: Some("world".into()),
+        id: None,
+    };
+    let bad = rookeeper_proto::request::Create {
+        acl: Some(vec![null_id]),
+        ..words::make("/b", 0)
+    };
     let ops = vec![WriteOp::Create(words::make("/a", 1)), WriteOp::Create(bad)];
     run.write(S, Who::Nobody, &Write::Multi(ops));
-    assert_eq!(run.flying[0].prepared.txn, Txn::Error(ErrorCode::MarshallingError.code()));
+    assert_eq!(
+        run.flying[0].prepared.txn,
+        Txn::Error(ErrorCode::MarshallingError.code())
+    );
     run.write(S, Who::Nobody, &Write::CloseSession);
     run.commit(2);
 }
@@ -263,7 +380,10 @@ fn the_reaper_spares_what_took_the_place_of_what_it_saw() {
         run.write(S, Who::Nobody, &words::delete("/c"));
         run.write(S, Who::Nobody, &words::create("/c", flags));
         run.write(SessionId::NONE, Who::Nobody, &reap);
-        assert_eq!(run.flying.back().unwrap().prepared.txn, Txn::Error(ErrorCode::BadVersion.code()));
+        assert_eq!(
+            run.flying.back().unwrap().prepared.txn,
+            Txn::Error(ErrorCode::BadVersion.code())
+        );
     }
     run.commit(6);
     run.write(SessionId::NONE, Who::Nobody, &reap);
@@ -275,7 +395,11 @@ fn the_reaper_spares_what_took_the_place_of_what_it_saw() {
 fn a_ttl_that_was_renewed_in_flight_is_not_over() {
     use rookeeper_proto::code::OpCode;
     let mut run = Run::new(LAWS);
-    let ttl = rookeeper_proto::request::Create { op: OpCode::CreateTtl, ttl: 15, ..words::make("/t", 5) };
+    let ttl = rookeeper_proto::request::Create {
+        op: OpCode::CreateTtl,
+        ttl: 15,
+        ..words::make("/t", 5)
+    };
     run.write(S, Who::Nobody, &Write::Create(ttl));
     run.commit(1);
     run.zxid = Zxid(5);
@@ -323,10 +447,15 @@ fn patch_count(mut bytes: Vec<u8>, zxid: Zxid, count: i32) -> Tree {
         fn take(&mut self, n: usize) -> Result<&[u8], rookeeper_proto::source::SourceError> {
             let at = self.1;
             self.1 += n;
-            self.0.get(at..at + n).ok_or_else(|| rookeeper_proto::source::SourceError("short".into()))
+            self.0
+                .get(at..at + n)
+                .ok_or_else(|| rookeeper_proto::source::SourceError("short".into()))
         }
     }
-    let options = TreeOptions { extended_types: true, hash_seed: 1 };
+    let options = TreeOptions {
+        extended_types: true,
+        hash_seed: 1,
+    };
     rookeeper_tree::image::load(&mut Slice(bytes, 0), zxid, options).unwrap()
 }
 
@@ -345,7 +474,10 @@ fn a_full_count_sticks_and_requests_in_flight_count_on() {
         world.nodes.get_mut("/p").unwrap().next = i32::MAX;
     }
     run.write(S, Who::Nobody, &words::create("/p/n", 2));
-    assert_eq!(run.flying[0].prepared.txn, Txn::Error(ErrorCode::NodeExists.code()));
+    assert_eq!(
+        run.flying[0].prepared.txn,
+        Txn::Error(ErrorCode::NodeExists.code())
+    );
     run.write(S, Who::Nobody, &words::delete("/p/n2147483647"));
     run.commit(2);
     assert_eq!(run.tree.get("/p").unwrap().persisted().pzxid, run.zxid);
@@ -354,7 +486,12 @@ fn a_full_count_sticks_and_requests_in_flight_count_on() {
 #[test]
 fn a_negative_count_goes_up_through_minus_one_to_zero() {
     let mut run = with_count(-3);
-    for name in ["/p/n-000000003", "/p/n-000000002", "/p/n-000000001", "/p/n0000000000"] {
+    for name in [
+        "/p/n-000000003",
+        "/p/n-000000002",
+        "/p/n-000000001",
+        "/p/n0000000000",
+    ] {
         run.write(S, Who::Nobody, &words::create("/p/n", 2));
         assert_eq!(last_path(&run).as_deref(), Some(name));
     }

@@ -1,4 +1,8 @@
 //! The log over a snapshot that is not quite at its zxid (disk formats 5.3 and 5.4): the end is the live tree, always.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail this way, also outside of test functions"
+)]
 
 mod world;
 
@@ -15,7 +19,9 @@ fn with_usage_of(world: &World, tree: &Tree) -> World {
     let mut world = world.clone();
     for (path, node) in &mut world.nodes {
         if path.ends_with("/zookeeper_stats") {
-            node.data = tree.get(path).and_then(|view| view.data().map(<[u8]>::to_vec));
+            node.data = tree
+                .get(path)
+                .and_then(|view| view.data().map(<[u8]>::to_vec));
         }
     }
     world
@@ -138,16 +144,31 @@ fn tree_sessions_as_of(tree: &mut Tree, history: &History, from: usize) {
 fn assert_usage_is_exact(tree: &Tree) {
     for view in tree.iter() {
         let path = view.path();
-        let Some(top) = path.strip_prefix("/zookeeper/quota").and_then(|p| p.strip_suffix("/zookeeper_stats")) else {
+        let Some(top) = path
+            .strip_prefix("/zookeeper/quota")
+            .and_then(|p| p.strip_suffix("/zookeeper_stats"))
+        else {
             continue;
         };
-        if top.is_empty() || tree.get(&format!("/zookeeper/quota{top}/zookeeper_limits")).is_none() {
+        if top.is_empty()
+            || tree
+                .get(&format!("/zookeeper/quota{top}/zookeeper_limits"))
+                .is_none()
+        {
             continue;
         }
         let below = format!("{top}/");
-        let counted = tree.iter().filter(|v| v.path() == top || v.path().starts_with(&below));
-        let (count, bytes) = counted.fold((0, 0), |(n, b), v| (n + 1, b + v.data().map_or(0, <[u8]>::len)));
-        assert_eq!(view.data(), Some(format!("count={count},bytes={bytes}").as_bytes()), "{path}");
+        let counted = tree
+            .iter()
+            .filter(|v| v.path() == top || v.path().starts_with(&below));
+        let (count, bytes) = counted.fold((0, 0), |(n, b), v| {
+            (n + 1, b + v.data().map_or(0, <[u8]>::len))
+        });
+        assert_eq!(
+            view.data(),
+            Some(format!("count={count},bytes={bytes}").as_bytes()),
+            "{path}"
+        );
     }
 }
 

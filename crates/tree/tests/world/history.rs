@@ -15,8 +15,14 @@ use rookeeper_tree::tree::{Tree, TreeOptions};
 use super::requests::{self, Step};
 use super::{At, Laws, World};
 
-pub(crate) const LAWS: Laws = Laws { extended_types: true, enforce_quota: false };
-pub(crate) const OPTIONS: TreeOptions = TreeOptions { extended_types: true, hash_seed: 77 };
+pub(crate) const LAWS: Laws = Laws {
+    extended_types: true,
+    enforce_quota: false,
+};
+pub(crate) const OPTIONS: TreeOptions = TreeOptions {
+    extended_types: true,
+    hash_seed: 77,
+};
 
 #[derive(Debug)]
 pub(crate) struct History {
@@ -30,8 +36,17 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new() -> Self {
-        let rules = Rules { auth: requests::auth_config(), extended_types: true, ..Rules::default() };
-        Self { records: Vec::new(), worlds: vec![World::empty()], tree: Tree::new(OPTIONS), rules }
+        let rules = Rules {
+            auth: requests::auth_config(),
+            extended_types: true,
+            ..Rules::default()
+        };
+        Self {
+            records: Vec::new(),
+            worlds: vec![World::empty()],
+            tree: Tree::new(OPTIONS),
+            rules,
+        }
     }
 
     pub(crate) fn of(steps: &[Step]) -> Self {
@@ -50,23 +65,51 @@ impl History {
             Step::Commit(_) => return,
             Step::Begin { session } => {
                 world.sessions.insert(SessionId(*session), 4000);
-                (*session, prep::prepare_session(&self.tree, &mut pending, &self.rules, zxid, 4000))
+                (
+                    *session,
+                    prep::prepare_session(&self.tree, &mut pending, &self.rules, zxid, 4000),
+                )
             }
-            Step::Write { session, who, write } => {
-                let at = At { zxid, time, session: SessionId(*session), who: *who };
+            Step::Write {
+                session,
+                who,
+                write,
+            } => {
+                let at = At {
+                    zxid,
+                    time,
+                    session: SessionId(*session),
+                    who: *who,
+                };
                 let committed = world.clone();
                 // Refusals leave the world as it is.
                 let _ = world.write(LAWS, &committed, at, write, &mut Vec::new());
-                let author = Author { session: SessionId(*session), identities: &who.identities() };
+                let author = Author {
+                    session: SessionId(*session),
+                    identities: &who.identities(),
+                };
                 let place = (zxid, time);
-                (*session, prep::prepare(&self.tree, &mut pending, &self.rules, author, place, write))
+                (
+                    *session,
+                    prep::prepare(&self.tree, &mut pending, &self.rules, author, place, write),
+                )
             }
         };
         let Prepared { txn, digest, .. } = prepared;
         let kind = txn.kind().code();
-        let header = TxnHeader { session: SessionId(session), cxid: 0, zxid, time, kind };
+        let header = TxnHeader {
+            session: SessionId(session),
+            cxid: 0,
+            zxid,
+            time,
+            kind,
+        };
         self.tree.apply(&header, &txn, &mut Vec::new());
-        self.records.push(Record { header, txn, digest });
+        self.records.push(Record {
+            header,
+            txn,
+            digest,
+        });
         self.worlds.push(world);
     }
 
@@ -96,7 +139,13 @@ impl History {
             out.put_i64(session.0);
             out.put_i32(*timeout);
         }
-        let all: Vec<Vec<Acl>> = self.worlds.iter().flat_map(acls_of).collect::<BTreeSet<_>>().into_iter().collect();
+        let all: Vec<Vec<Acl>> = self
+            .worlds
+            .iter()
+            .flat_map(acls_of)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let known = acls_of(&self.worlds[pass()]);
         out.put_count(known.len());
         for acl in &known {
@@ -106,13 +155,20 @@ impl History {
         let mut left = vec!["/".to_owned()];
         while let Some(path) = left.pop() {
             let world = &self.worlds[pass()];
-            let Some(node) = world.nodes.get(&path) else { continue };
+            let Some(node) = world.nodes.get(&path) else {
+                continue;
+            };
             out.put_string(if path == "/" { "" } else { &path });
             out.put_buffer(node.data.as_deref());
             out.put_i64(reference(&all, &node.acl));
             node.stat.encode(&mut out);
             let parent = if path == "/" { "" } else { path.as_str() };
-            left.extend(world.children(&path).into_iter().map(|name| format!("{parent}/{name}")));
+            left.extend(
+                world
+                    .children(&path)
+                    .into_iter()
+                    .map(|name| format!("{parent}/{name}")),
+            );
         }
         out.put_string("/");
         out
@@ -120,11 +176,18 @@ impl History {
 }
 
 fn acls_of(world: &World) -> BTreeSet<Vec<Acl>> {
-    world.nodes.values().map(|node| node.acl.clone()).filter(|acl| *acl != Acl::open()).collect()
+    world
+        .nodes
+        .values()
+        .map(|node| node.acl.clone())
+        .filter(|acl| *acl != Acl::open())
+        .collect()
 }
 
 fn reference(all: &[Vec<Acl>], acl: &[Acl]) -> i64 {
-    all.iter().position(|known| known == acl).map_or(-1, |at| at as i64 + 1)
+    all.iter()
+        .position(|known| known == acl)
+        .map_or(-1, |at| at as i64 + 1)
 }
 
 /// A stream in memory; it ends where the bytes end.
@@ -134,7 +197,10 @@ pub(crate) struct Slice<'a> {
 
 impl Source for Slice<'_> {
     fn take(&mut self, n: usize) -> Result<&[u8], SourceError> {
-        let (head, tail) = self.left.split_at_checked(n).ok_or_else(|| SourceError("short".into()))?;
+        let (head, tail) = self
+            .left
+            .split_at_checked(n)
+            .ok_or_else(|| SourceError("short".into()))?;
         self.left = tail;
         Ok(head)
     }

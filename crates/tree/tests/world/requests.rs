@@ -38,13 +38,22 @@ impl Who {
             Self::Super => SUPER,
         };
         let config = auth_config();
-        auth::authenticate(&config, Some("digest"), Some(login.as_bytes()), "10.0.0.1", &mut ids);
+        auth::authenticate(
+            &config,
+            Some("digest"),
+            Some(login.as_bytes()),
+            "10.0.0.1",
+            &mut ids,
+        );
         ids
     }
 }
 
 pub(crate) fn auth_config() -> AuthConfig {
-    AuthConfig { super_digest: Some(SUPER_ID.into()), ..AuthConfig::default() }
+    AuthConfig {
+        super_digest: Some(SUPER_ID.into()),
+        ..AuthConfig::default()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +61,11 @@ pub(crate) enum Step {
     /// A session begins.
     Begin { session: i64 },
     /// A write is judged.
-    Write { session: i64, who: Who, write: Write },
+    Write {
+        session: i64,
+        who: Who,
+        write: Write,
+    },
     /// The disk has so many more of what is in flight.
     Commit(usize),
 }
@@ -62,13 +75,40 @@ pub(crate) fn who() -> impl Strategy<Value = Who> {
 }
 
 const GOOD: [&str; 12] = [
-    "/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/a/e", "/a/b/e", "/zoo", "/zookeeper/quota/a",
-    "/zookeeper/quota/a/zookeeper_limits", "/zookeeper/quota/a/zookeeper_stats",
+    "/a",
+    "/a/b",
+    "/a/b/c",
+    "/a/d",
+    "/e",
+    "/e/f",
+    "/a/e",
+    "/a/b/e",
+    "/zoo",
+    "/zookeeper/quota/a",
+    "/zookeeper/quota/a/zookeeper_limits",
+    "/zookeeper/quota/a/zookeeper_stats",
 ];
 const ODD: [&str; 20] = [
-    "/", "", "a", "/a/", "//a", "/a//b", "/a/.", "/../a", "/a/b\0", "/a/\u{7}", "/none/x", "/none/", "/zookeeper",
-    "/zookeeper/quota", "/zookeeper/config", "/zookeeper/x", "/zookeeper/quota/zookeeper_limits",
-    "/zookeeper/quota/a/b/zookeeper_limits", "/zookeeper/quota/a/b/zookeeper_stats", "/zookeeper/quota/a/b",
+    "/",
+    "",
+    "a",
+    "/a/",
+    "//a",
+    "/a//b",
+    "/a/.",
+    "/../a",
+    "/a/b\0",
+    "/a/\u{7}",
+    "/none/x",
+    "/none/",
+    "/zookeeper",
+    "/zookeeper/quota",
+    "/zookeeper/config",
+    "/zookeeper/x",
+    "/zookeeper/quota/zookeeper_limits",
+    "/zookeeper/quota/a/b/zookeeper_limits",
+    "/zookeeper/quota/a/b/zookeeper_stats",
+    "/zookeeper/quota/a/b",
 ];
 
 fn path() -> impl Strategy<Value = Option<String>> {
@@ -82,11 +122,21 @@ fn path() -> impl Strategy<Value = Option<String>> {
 }
 
 fn data() -> impl Strategy<Value = Option<Bytes>> {
-    let text = prop::sample::select(&[
-        "", "x", "yyyyyyy", "count=3,bytes=9=;byteHardLimit=9;countHardLimit=4", "count=1,bytes=2", "count=x",
-        "bytes=1,,countHardLimit=2",
-    ][..]);
-    option::weighted(0.9, text.prop_map(|t: &str| Bytes::copy_from_slice(t.as_bytes())))
+    let text = prop::sample::select(
+        &[
+            "",
+            "x",
+            "yyyyyyy",
+            "count=3,bytes=9=;byteHardLimit=9;countHardLimit=4",
+            "count=1,bytes=2",
+            "count=x",
+            "bytes=1,,countHardLimit=2",
+        ][..],
+    );
+    option::weighted(
+        0.9,
+        text.prop_map(|t: &str| Bytes::copy_from_slice(t.as_bytes())),
+    )
 }
 
 fn entry() -> impl Strategy<Value = AclRequest> {
@@ -112,7 +162,11 @@ fn entry() -> impl Strategy<Value = AclRequest> {
 }
 
 fn acl() -> impl Strategy<Value = Option<Vec<AclRequest>>> {
-    let open = vec![AclRequest { perms: 31, scheme: Some("world".into()), id: Some("anyone".into()) }];
+    let open = vec![AclRequest {
+        perms: 31,
+        scheme: Some("world".into()),
+        id: Some("anyone".into()),
+    }];
     prop_oneof![
         8 => Just(Some(open)),
         4 => prop::collection::vec(entry(), 1..4).prop_map(Some),
@@ -125,17 +179,45 @@ fn version() -> impl Strategy<Value = i32> {
 }
 
 pub(crate) fn create() -> impl Strategy<Value = Create> {
-    let ops = [OpCode::Create, OpCode::Create2, OpCode::CreateContainer, OpCode::CreateTtl];
+    let ops = [
+        OpCode::Create,
+        OpCode::Create2,
+        OpCode::CreateContainer,
+        OpCode::CreateTtl,
+    ];
     let flags = prop_oneof![12 => 0..4i32, 2 => 4..7i32, 1 => -1..9i32];
     let ttl = prop::sample::select(&[0, 1, 25, 0xff_ffff_ffff, 0x100_0000_0000, -1][..]);
-    let sequential = prop_oneof![Just(path().boxed()), Just(Just(Some("/a/n".to_owned())).boxed())];
-    let op = prop_oneof![4 => Just(ops[0]), 2 => Just(ops[1]), 2 => Just(ops[2]), 2 => Just(ops[3])];
-    (op, sequential.prop_flat_map(|p| p), data(), acl(), flags, ttl).prop_map(|(op, path, data, acl, flags, ttl)| {
-        let is_ttl = op == OpCode::CreateTtl;
-        // Most createTTLs should have a chance.
-        let flags = if is_ttl && flags < 2 { flags + 5 } else { flags };
-        Create { op, path, data, acl, flags, ttl: if is_ttl { ttl } else { 0 } }
-    })
+    let sequential = prop_oneof![
+        Just(path().boxed()),
+        Just(Just(Some("/a/n".to_owned())).boxed())
+    ];
+    let op =
+        prop_oneof![4 => Just(ops[0]), 2 => Just(ops[1]), 2 => Just(ops[2]), 2 => Just(ops[3])];
+    (
+        op,
+        sequential.prop_flat_map(|p| p),
+        data(),
+        acl(),
+        flags,
+        ttl,
+    )
+        .prop_map(|(op, path, data, acl, flags, ttl)| {
+            let is_ttl = op == OpCode::CreateTtl;
+            // Most createTTLs should have a chance.
+            let flags = if is_ttl && flags < 2 {
+                flags + 5
+            } else {
+                flags
+            };
+            Create {
+                op,
+                path,
+                data,
+                acl,
+                flags,
+                ttl: if is_ttl { ttl } else { 0 },
+            }
+        })
 }
 
 fn delete() -> impl Strategy<Value = Delete> {
@@ -143,7 +225,11 @@ fn delete() -> impl Strategy<Value = Delete> {
 }
 
 fn set_data() -> impl Strategy<Value = SetData> {
-    (path(), data(), version()).prop_map(|(path, data, version)| SetData { path, data, version })
+    (path(), data(), version()).prop_map(|(path, data, version)| SetData {
+        path,
+        data,
+        version,
+    })
 }
 
 fn set_acl() -> impl Strategy<Value = SetAcl> {
@@ -187,7 +273,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
 
 /// A quota on `/a`, and a few znodes to meet.
 fn prelude() -> Vec<Step> {
-    let open = vec![AclRequest { perms: 31, scheme: Some("world".into()), id: Some("anyone".into()) }];
+    let open = vec![AclRequest {
+        perms: 31,
+        scheme: Some("world".into()),
+        id: Some("anyone".into()),
+    }];
     let limits = "count=3,bytes=9=;byteHardLimit=9;countHardLimit=4";
     let paths = [
         ("/a", ""),
@@ -201,8 +291,19 @@ fn prelude() -> Vec<Step> {
     let make = |(path, data): &(&str, &'static str)| {
         let data = Some(Bytes::from_static(data.as_bytes()));
         let (path, acl) = (Some((*path).to_owned()), Some(open.clone()));
-        let create = Create { op: OpCode::Create, path, data, acl, flags: 0, ttl: 0 };
-        Step::Write { session: 1, who: Who::Nobody, write: Write::Create(create) }
+        let create = Create {
+            op: OpCode::Create,
+            path,
+            data,
+            acl,
+            flags: 0,
+            ttl: 0,
+        };
+        Step::Write {
+            session: 1,
+            who: Who::Nobody,
+            write: Write::Create(create),
+        }
     };
     paths.iter().map(make).collect()
 }
