@@ -15,8 +15,8 @@ use rookeeper_storage::snapshots;
 use rookeeper_tree::image;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 
-/// Not below any zxid in the file: an image leaves out znodes that are younger than the tree says it is.
-const ZXID: Zxid = Zxid(i64::MAX);
+/// Below what znodes in the file say: a snapshot of a Java server holds parts of later transactions, and they must survive.
+const ZXID: Zxid = Zxid(1);
 /// Bytes asked from an image at once: small, so that the pieces are many.
 const PIECE: usize = 512;
 
