@@ -23,6 +23,7 @@ const FUNCTION_LINES: usize = 70;
 
 /// Files beyond [`FILE_LINES`], with the length they may not exceed.
 const LONG_FILES: &[(&str, usize)] = &[
+    ("crates/server/src/boot.rs", 520),
     ("crates/server/src/client_conn.rs", 580),
     ("crates/tree/src/prep.rs", 680),
     ("crates/tree/src/tree.rs", 640),
@@ -30,6 +31,9 @@ const LONG_FILES: &[(&str, usize)] = &[
 
 /// Functions beyond [`FUNCTION_LINES`], with the length they may not exceed.
 const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
+    // Dispatchers of stories: an arm for each command.
+    ("crates/node/tests/stage/ask.rs", "request", 87),
+    ("crates/node/tests/stage/mod.rs", "perform", 80),
     ("crates/server/src/boot.rs", "serve", 71),
     ("crates/tree/src/prep.rs", "create", 78),
 ];
