@@ -72,13 +72,25 @@ impl Stage {
             }
             what => request(what, args, &mut body)?.code(),
         };
-        let xid = self.xid(name, op, args.take_key("xid"))?;
+        self.send(name, op, args.take_key("xid"), &body)?;
+        Ok(())
+    }
+
+    /// Sends a request and tells its xid.
+    pub(crate) fn send(
+        &mut self,
+        name: &str,
+        op: i32,
+        xid: Option<&str>,
+        body: &[u8],
+    ) -> Outcome<i32> {
+        let xid = self.xid(name, op, xid)?;
         let mut frame = Vec::new();
         frame.put_i32(xid);
         frame.put_i32(op);
-        frame.extend(body);
+        frame.extend_from_slice(body);
         self.frame(name, frame);
-        Ok(())
+        Ok(xid)
     }
 
     fn xid(&mut self, name: &str, op: i32, given: Option<&str>) -> Outcome<i32> {

@@ -1,5 +1,6 @@
 //! A server on a stage: the member, its tree, its watches and conversations, with virtual time and a disk that answers on command.
 //! Effects are performed as the driver of the real server performs them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(
     clippy::expect_used,
     reason = "a test may fail this way, also outside of test functions"

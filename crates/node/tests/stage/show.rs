@@ -65,10 +65,12 @@ impl Stage {
             let path = r.required_string("path")?;
             return Ok(format!("event z{zxid} {kind:?} {path}"));
         }
-        let asked = self
-            .clients
-            .get_mut(name)
-            .and_then(|client| client.asked.remove(&xid));
+        let client = self.clients.get_mut(name);
+        let asked = client.and_then(|client| match xid {
+            // Several requests may share a special number.
+            ..0 => client.asked.get(&xid).copied(),
+            _ => client.asked.remove(&xid),
+        });
         let op = asked.and_then(OpCode::from_i32);
         let code = ErrorCode::from_i32(err).expect("a known error");
         let body = match code {
