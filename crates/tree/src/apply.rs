@@ -230,8 +230,7 @@ impl Tree {
         } else {
             set.path.as_str()
         };
-        self.replace_data(id, digest_path, set.data.as_deref());
-        self.change(id, |znode| {
+        self.replace_data(id, digest_path, set.data.as_deref(), |znode| {
             znode.version = set.version;
             znode.mzxid = stamp.zxid;
             znode.mtime = stamp.time;

@@ -114,7 +114,7 @@ impl Pending {
         after: Option<Known>,
     ) {
         if tree::is_digested(path) {
-            let part = |known: &Known| tree::stat_digest(known.content_crc, &known.stat);
+            let part = |known: &Known| u64::from(tree::stat_digest(known.content_crc, &known.stat));
             let minus = before.map_or(0, part);
             let plus = after.as_ref().map_or(0, part);
             self.digest = self.digest.wrapping_sub(minus).wrapping_add(plus);

@@ -447,7 +447,7 @@ impl Tree {
         if stat.ephemeral_owner != 0 {
             self.set_owner(id, stat.ephemeral_owner);
         }
-        self.digest = self.digest.wrapping_add(self.node_digest(id));
+        self.digest_again(id);
         id
     }
 
@@ -478,7 +478,9 @@ impl Tree {
     /// Removes a znode and hands its children's list position on. Descendants must be gone before.
     pub(crate) fn remove(&mut self, id: NodeId) {
         self.save_leaving(id);
-        self.digest = self.digest.wrapping_sub(self.node_digest(id));
+        self.digest = self
+            .digest
+            .wrapping_sub(u64::from(self.slab.get(id).digest));
         let (parent, slot, acl, hash, size) = {
             let znode = self.slab.get(id);
             let parent = NodeId(znode.parent);
@@ -503,12 +505,19 @@ impl Tree {
         self.slab.release(id);
     }
 
-    /// Replaces the data.
-    pub(crate) fn replace_data(&mut self, id: NodeId, path: &str, data: Option<&[u8]>) {
+    /// Replaces the data, and what else `with` changes.
+    pub(crate) fn replace_data(
+        &mut self,
+        id: NodeId,
+        path: &str,
+        data: Option<&[u8]>,
+        with: impl FnOnce(&mut Znode),
+    ) {
         let crc = content_crc(path, data);
         self.change(id, |znode| {
             znode.set_data(data);
             znode.content_crc = crc;
+            with(znode);
         });
     }
 
@@ -521,16 +530,12 @@ impl Tree {
 
     /// Changes what the digest covers, keeping digest and data size right.
     pub(crate) fn change(&mut self, id: NodeId, with: impl FnOnce(&mut Znode)) {
-        let before = self.node_digest(id);
         let znode = self.edit(id);
         let old_len = znode.data_len() as u64;
         with(znode);
         let new_len = znode.data_len() as u64;
         self.data_size = self.data_size - old_len + new_len;
-        self.digest = self
-            .digest
-            .wrapping_sub(before)
-            .wrapping_add(self.node_digest(id));
+        self.digest_again(id);
     }
 
     /// Changes a znode in a way that the digest does not cover.
@@ -539,13 +544,20 @@ impl Tree {
         self.slab.get_mut(id)
     }
 
-    fn node_digest(&self, id: NodeId) -> u64 {
-        let znode = self.slab.get(id);
-        if znode.undigested {
+    /// The znode is new or has changed: replaces its part of the tree's digest.
+    fn digest_again(&mut self, id: NodeId) {
+        let stat = self.persisted(id);
+        let znode = self.slab.get_mut(id);
+        let new = if znode.undigested {
             0
         } else {
-            stat_digest(znode.content_crc, &self.persisted(id))
-        }
+            stat_digest(znode.content_crc, &stat)
+        };
+        let old = std::mem::replace(&mut znode.digest, new);
+        self.digest = self
+            .digest
+            .wrapping_sub(u64::from(old))
+            .wrapping_add(u64::from(new));
     }
 
     // Quotas.
@@ -599,7 +611,7 @@ impl Tree {
     fn write_usage(&mut self, prefix: &str, usage: Usage) {
         let path = quota::stats_path(prefix);
         if let Some(id) = self.find(&path) {
-            self.replace_data(id, &path, Some(usage.text().as_bytes()));
+            self.replace_data(id, &path, Some(usage.text().as_bytes()), |_| {});
         }
     }
 }
@@ -626,10 +638,10 @@ pub(crate) fn content_crc(path: &str, data: Option<&[u8]>) -> u32 {
 }
 
 /// The digest of a znode: CRC-32 of path and data, continued over its stat.
-pub(crate) fn stat_digest(content_crc: u32, stat: &StatPersisted) -> u64 {
+pub(crate) fn stat_digest(content_crc: u32, stat: &StatPersisted) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(content_crc);
     hasher.update(&stat.digest_bytes());
-    u64::from(hasher.finalize())
+    hasher.finalize()
 }
 
 /// True when the digest covers the znode at `path`.

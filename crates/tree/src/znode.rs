@@ -22,29 +22,6 @@ impl NodeId {
     }
 }
 
-/// Name and data in one allocation.
-#[derive(Debug, Clone, Default)]
-struct Content {
-    bytes: Box<[u8]>,
-    name_len: u32,
-}
-
-impl Content {
-    fn new(name: &[u8], data: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(name.len() + data.len());
-        bytes.extend_from_slice(name);
-        bytes.extend_from_slice(data);
-        Self {
-            bytes: bytes.into_boxed_slice(),
-            name_len: u32::try_from(name.len()).unwrap_or(u32::MAX),
-        }
-    }
-
-    fn split(&self) -> (&[u8], &[u8]) {
-        self.bytes.split_at(self.name_len as usize)
-    }
-}
-
 /// A znode, or a free place of the slab.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Znode {
@@ -63,6 +40,9 @@ pub(crate) struct Znode {
     pub(crate) slot: u32,
     /// CRC-32 over path and data: the part of the node digest that a change of stat does not touch.
     pub(crate) content_crc: u32,
+    /// The digest of the znode: CRC-32 of path, data and stat; 0 when it is not part of the tree's.
+    pub(crate) digest: u32,
+    name_len: u32,
     pub(crate) live: bool,
     /// Data is null, which differs from empty.
     null_data: bool,
@@ -70,7 +50,8 @@ pub(crate) struct Znode {
     pub(crate) owned: bool,
     /// Below `/zookeeper/`: not part of the tree digest.
     pub(crate) undigested: bool,
-    content: Content,
+    /// Name and data in one allocation.
+    content: Box<[u8]>,
     #[allow(
         clippy::box_collection,
         reason = "most znodes are leaves: 8 bytes instead of 24"
@@ -81,25 +62,35 @@ pub(crate) struct Znode {
 impl Znode {
     pub(crate) fn set_content(&mut self, name: &[u8], data: Option<&[u8]>) {
         self.null_data = data.is_none();
-        self.content = Content::new(name, data.unwrap_or_default());
+        self.name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        self.content = [name, data.unwrap_or_default()].concat().into_boxed_slice();
     }
 
     pub(crate) fn set_data(&mut self, data: Option<&[u8]>) {
         self.null_data = data.is_none();
-        self.content = Content::new(self.content.split().0, data.unwrap_or_default());
+        let data = data.unwrap_or_default();
+        match self.content.get_mut(self.name_len as usize..) {
+            // Values mostly keep their length.
+            Some(old) if old.len() == data.len() => old.copy_from_slice(data),
+            _ => self.content = [self.split().0, data].concat().into_boxed_slice(),
+        }
+    }
+
+    fn split(&self) -> (&[u8], &[u8]) {
+        self.content.split_at(self.name_len as usize)
     }
 
     /// The last component of the path; empty for the root.
     pub(crate) fn name(&self) -> &[u8] {
-        self.content.split().0
+        self.split().0
     }
 
     pub(crate) fn data(&self) -> Option<&[u8]> {
-        (!self.null_data).then_some(self.content.split().1)
+        (!self.null_data).then_some(self.split().1)
     }
 
     pub(crate) fn data_len(&self) -> usize {
-        self.content.split().1.len()
+        self.split().1.len()
     }
 
     pub(crate) fn children(&self) -> &[NodeId] {
