@@ -85,18 +85,23 @@ const NONE: Usage = Usage {
 };
 
 impl Limits {
-    /// Reads a limits text: pairs `key=number` parted by commas or semicolons, of which only the first two parts count.
+    /// Reads a limits text: pairs `key=number` parted by runs of commas and semicolons. An empty number is -1, what follows a
+    /// second equals sign is ignored. `None` where a Java server would stop: a separator in front, a pair without a number.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
+        let text = String::from_utf8_lossy(text);
         let mut limits = Self {
             soft: NONE,
             hard: NONE,
         };
-        for pair in text.split([',', ';']).filter(|pair| !pair.is_empty()) {
-            let mut parts = pair.split('=').filter(|part| !part.is_empty());
-            let (key, value) = (parts.next()?, parts.next());
-            let value = value.map_or(Some(-1), |value| value.parse().ok())?;
+        let text = text.trim_end_matches(SEPARATORS);
+        if text.starts_with(SEPARATORS) {
+            return None;
+        }
+        for pair in text.split(SEPARATORS).filter(|pair| !pair.is_empty()) {
+            let (key, rest) = pair.trim_end_matches('=').split_once('=')?;
+            let number = rest.split('=').next().filter(|number| !number.is_empty());
+            let value = number.map_or(Some(-1), |number| number.parse().ok())?;
             match key {
                 "count" => limits.soft.count = value,
                 "bytes" => limits.soft.bytes = value,
@@ -118,6 +123,9 @@ impl Limits {
             || over(self.hard.bytes, now.bytes, change.bytes)
     }
 }
+
+/// What parts the pairs of a text.
+const SEPARATORS: [char; 2] = [',', ';'];
 
 /// The paths that have a quota.
 #[derive(Debug, Default)]
@@ -174,6 +182,43 @@ mod tests {
                 hard: NONE
             })
         );
+    }
+
+    /// What Debian's Java server did with each text in a usage znode: it went on, or it stopped at the next create below.
+    #[test]
+    fn a_text_is_read_exactly_when_a_java_server_survives_it() {
+        let read: [(&[u8], i64); 12] = [
+            (b"count=1,bytes=1", 1),
+            (b"", -1),
+            (b"=5", -1),
+            (b"count==5", -1),
+            (b"count=+5", 5),
+            (b"count=5=7", 5),
+            (b",", -1),
+            (b"count=2,", 2),
+            (b"count=5;;bytes=6", 5),
+            (b"count=-7", -7),
+            (b"\xff=1", -1),
+            (b"bytes=1,count=2,count=3", 3),
+        ];
+        for (text, count) in read {
+            assert_eq!(Usage::parse(text).map(|u| u.count), Some(count), "{text:?}");
+        }
+        let fatal: [&[u8]; 10] = [
+            b"abc",
+            b"count",
+            b"count=",
+            b"count= 5",
+            b",,count=2",
+            b"count=5x",
+            b"count=99999999999999999999",
+            b"count=\xff",
+            b"=",
+            b"count=1,bytes",
+        ];
+        for text in fatal {
+            assert_eq!(Usage::parse(text), None, "{text:?}");
+        }
     }
 
     #[test]

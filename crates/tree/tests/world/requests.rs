@@ -131,6 +131,9 @@ fn data() -> impl Strategy<Value = Option<Bytes>> {
             "count=1,bytes=2",
             "count=x",
             "bytes=1,,countHardLimit=2",
+            "countHardLimit==1",
+            ",count=1",
+            "bytes",
         ][..],
     );
     option::weighted(

@@ -54,18 +54,30 @@ fn full_check(path: &str) -> Judged<()> {
     }
 }
 
-/// `key=number` pairs of a quota text; `None` when a number is none.
+/// `key=number` pairs of a quota text, by the rules of Java's `split`: no empty parts at the end, but in front; `None` when a
+/// part or a number is missing or is none.
 fn pairs(text: &[u8]) -> Option<BTreeMap<String, i64>> {
+    let text = String::from_utf8_lossy(text).replace(';', ",");
+    let java_split = |text: &str, at: char| {
+        let mut parts: Vec<String> = text.split(at).map(Into::into).collect();
+        while parts.last().is_some_and(String::is_empty) {
+            parts.pop();
+        }
+        parts
+    };
     let mut found = BTreeMap::new();
-    for pair in String::from_utf8(text.into())
-        .ok()?
-        .split([',', ';'])
-        .filter(|p| !p.is_empty())
-    {
-        let mut parts = pair.split('=');
-        let key = parts.next()?.to_owned();
-        let value = parts.next().filter(|v| !v.is_empty());
-        found.insert(key, value.map_or(Some(-1), |v| v.parse().ok())?);
+    for (n, pair) in java_split(&text, ',').iter().enumerate() {
+        if pair.is_empty() && n > 0 {
+            continue;
+        }
+        let parts = java_split(pair, '=');
+        let (key, value) = (parts.first()?, parts.get(1)?);
+        let value = if value.is_empty() {
+            -1
+        } else {
+            value.parse().ok()?
+        };
+        found.insert(key.clone(), value);
     }
     Some(found)
 }
