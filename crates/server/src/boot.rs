@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use rookeeper_node::reaper::ReaperConfig;
@@ -20,6 +20,7 @@ use rookeeper_tree::auth::{self, AuthConfig};
 use rookeeper_tree::prep::Rules;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use rookeeper_tree::watches::WatchTable;
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -49,6 +50,10 @@ const MAX_TICK_INTERVAL: Duration = Duration::from_millis(500);
 const MIN_TICK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a stop waits for connections to write out what is queued.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
+/// How often it looks whether they are done.
+const STOP_STEP: Duration = Duration::from_millis(5);
+/// File descriptors that are never given to connections: logs, snapshots, the runtime, and what an operator asks for.
+const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// Why a server does not start.
 #[derive(Debug, Error)]
@@ -112,7 +117,11 @@ struct EndedFlag {
 impl Server {
     /// Starts with `settings`: opens the directories, loads the database, begins to serve.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        Self::start_on(Arc::new(OsDisk), settings)
+    }
+
+    /// The same over another disk than the system's, so that a test may cut its power.
+    pub fn start_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, StartError> {
         let dirs = open_dirs(&*disk, &settings)?;
         let seed = entropy();
         let snapshot = snapshot_options(&settings);
@@ -250,8 +259,19 @@ impl Server {
         for connection in self.service.connections.open().values() {
             connection.mailbox.end(Ending::Stopping);
         }
+        self.await_goodbyes();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(STOP_PATIENCE);
+        }
+    }
+}
+
+impl Server {
+    /// Clients may read their last frames; who does not is not waited for.
+    fn await_goodbyes(&self) {
+        let begun = Instant::now();
+        while self.service.connections.sockets() > 0 && begun.elapsed() < STOP_PATIENCE {
+            thread::sleep(STOP_STEP);
         }
     }
 }
@@ -303,9 +323,12 @@ fn service(
     let connections = ConnectionLimits {
         per_address: settings.client.max_connections_per_ip,
         total: settings.client.max_connections,
+        sockets: socket_limit(),
     };
-    let large_requests =
-        LargeRequests::new(settings.limits.large_request_threshold, settings.limits.large_request_max_bytes);
+    let large_requests = LargeRequests::new(
+        settings.limits.large_request_threshold,
+        settings.limits.large_request_max_bytes,
+    );
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     Service {
         replica: Arc::new(Replica {
@@ -477,6 +500,15 @@ fn auth_config(settings: &Settings) -> AuthConfig {
             .collect(),
         sasl_super_users: access.sasl_super_users.clone(),
     }
+}
+
+/// A process without descriptors cannot open its next log file, so connections must not take them all.
+fn socket_limit() -> usize {
+    let allowed = getrlimit(Resource::Nofile).current;
+    allowed.map_or(usize::MAX, |n| {
+        let left = n.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+        usize::try_from(left).unwrap_or(usize::MAX)
+    })
 }
 
 /// A number nobody can guess, from the standard library's own source.

@@ -124,11 +124,22 @@ pub async fn accept(
 fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     match service.connections.admit(peer.ip()) {
-        Ok(conn) => {
+        Ok((conn, count)) => {
             if let Err(error) = set_options(&stream, service.settings.client.tcp_keep_alive) {
                 debug!(%error, "socket options of /{peer} could not be set");
             }
-            tokio::spawn(client_conn::serve(Arc::clone(service), conn, peer, stream));
+            let service = Arc::clone(service);
+            tokio::spawn(async move {
+                client_conn::serve(service, conn, peer, stream).await;
+                drop(count);
+            });
+        }
+        Err(TooMany::Sockets(limit)) => {
+            service.metrics.count(Counter::ConnectionRejected);
+            warn!(
+                "Too many connections: /{} is refused - the system allows this process {limit} (ulimit -n)",
+                peer.ip()
+            );
         }
         Err(TooMany::FromAddress(limit)) => {
             service.metrics.count(Counter::ConnectionRejected);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rookeeper_node::input::ConnId;
@@ -18,6 +19,9 @@ pub struct ConnectionLimits {
     pub per_address: Option<u32>,
     /// In total (`maxCnxns`); `None` is no limit.
     pub total: Option<u32>,
+    /// Open sockets, also of connections that are just ending: what the system allows this process, without what it needs for
+    /// its files.
+    pub sockets: usize,
 }
 
 /// Why a connection is not let in.
@@ -27,6 +31,18 @@ pub enum TooMany {
     FromAddress(u32),
     /// Too many in all; the limit.
     InAll(u32),
+    /// More would leave no file descriptors for the log; the limit.
+    Sockets(usize),
+}
+
+/// A socket that counts until this is dropped.
+#[derive(Debug)]
+pub struct SocketCount(Arc<AtomicUsize>);
+
+impl Drop for SocketCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An open connection.
@@ -56,6 +72,7 @@ pub struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
     count: Mutex<Count>,
+    sockets: Arc<AtomicUsize>,
 }
 
 impl Connections {
@@ -66,12 +83,16 @@ impl Connections {
             limits,
             open: Mutex::default(),
             count: Mutex::default(),
+            sockets: Arc::default(),
         }
     }
 
-    /// Lets a connection in and gives it a number that no open connection has.
-    pub fn admit(&self, peer: IpAddr) -> Result<ConnId, TooMany> {
+    /// Lets a connection in and gives it a number that no open connection has. Its socket counts as long as the other value lives.
+    pub fn admit(&self, peer: IpAddr) -> Result<(ConnId, SocketCount), TooMany> {
         let mut count = self.count.lock();
+        if self.sockets() >= self.limits.sockets {
+            return Err(TooMany::Sockets(self.limits.sockets));
+        }
         if let Some(limit) = self.limits.total.filter(|limit| count.total >= *limit) {
             return Err(TooMany::InAll(limit));
         }
@@ -88,7 +109,14 @@ impl Connections {
         };
         *count.per_address.entry(peer).or_default() += 1;
         count.total += 1;
-        Ok(conn)
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        Ok((conn, SocketCount(Arc::clone(&self.sockets))))
+    }
+
+    /// Number of sockets, those of connections that are just ending included.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
     }
 
     /// Makes an admitted connection known to the driver.
