@@ -6,6 +6,8 @@
 //! Invariants:
 //! - Mail is moved to the output before anything read from the tree afterwards, so an event precedes what shows its change.
 //! - The socket is not read while too much is waiting: for the client to read, for the driver, or in all.
+//! - Mail is left in its mailbox, where it is counted, while the client does not read what it was sent before.
+//! - Neither the tree nor this thread is held longer than a slice of time, whatever a client asks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +32,7 @@ use crate::connections::Connection;
 use crate::inbox::Message;
 use crate::mailbox::Ending;
 use crate::metrics::{ConnectionBatch, LastingCounter};
+use crate::output::Output;
 use crate::service::Service;
 use crate::words::Word;
 use crate::words_port;
@@ -38,8 +41,18 @@ use crate::words_port;
 const READ_SMALL: usize = 512;
 /// Largest size of the read buffer for small requests, bytes.
 const READ_LARGE: usize = 64 * 1024;
+/// A read buffer is given back when it has this many times the size that is needed now.
+const READ_WASTE: usize = 8;
 /// Output beyond which no more reads are served before it is written, bytes.
 const OUTPUT_BUDGET: usize = 256 * 1024;
+/// Bytes of requests that one connection may have waiting; beyond, its socket is not read until all are answered.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
+/// How long reads are served under one guard: then a waiting writer, and other connections of this thread, have their turn.
+const READ_SLICE: Duration = Duration::from_millis(1);
+/// Watched paths of a closed connection that are forgotten under one lock.
+const FORGET_CHUNK: usize = 1024;
+/// Characters of a fault that are logged: a client may choose its words, but not fill the log.
+const FAULT_TEXT: usize = 200;
 /// How long a closed connection waits for the client to read its last frames.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes thrown away while lingering.
@@ -72,8 +85,12 @@ struct ClientConn<'a> {
     conversation: Conversation,
     input: BytesMut,
     read_size: usize,
-    output: Vec<u8>,
+    output: Output,
     submit: Vec<Input>,
+    /// Bytes of requests received since nothing was outstanding.
+    held: usize,
+    /// There is more to do than the last turn did, and nothing will come that wakes this connection.
+    unfinished: bool,
     /// Requests counted in the server's outstanding figure.
     counted: usize,
     /// Figures of this turn, published at its end.
@@ -96,8 +113,10 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         conversation,
         input: BytesMut::new(),
         read_size: READ_SMALL,
-        output: Vec::new(),
+        output: Output::new(),
         submit: Vec::new(),
+        held: 0,
+        unfinished: false,
         counted: 0,
         batch: Box::default(),
         begun: Instant::now(),
@@ -131,7 +150,9 @@ impl ClientConn<'_> {
     async fn run(&mut self, stream: &mut TcpStream) -> End {
         let (mut read, mut write) = stream.split();
         let end = loop {
-            if let Err(end) = self.wait(&mut read, &mut write).await {
+            if std::mem::take(&mut self.unfinished) {
+                tokio::task::yield_now().await;
+            } else if let Err(end) = self.wait(&mut read, &mut write).await {
                 break end;
             }
             let outcome = self.turn(&mut write);
@@ -142,9 +163,10 @@ impl ClientConn<'_> {
                 break end;
             }
         };
-        self.take_mail();
+        self.take_mail(true);
         if !matches!(end, End::Client | End::Socket(_)) && !self.output.is_empty() {
-            let _ = timeout(LINGER, write.write_all(&self.output)).await;
+            // A client that does not read its last frames loses them.
+            let _ = timeout(LINGER, write.write_all(self.output.waiting())).await;
         }
         end
     }
@@ -157,6 +179,9 @@ impl ClientConn<'_> {
     ) -> Result<(), End> {
         let reading = self.may_read();
         let patience = self.patience();
+        if self.input.is_empty() && self.input.capacity() > READ_WASTE * self.read_size {
+            self.input = BytesMut::new();
+        }
         if reading && self.input.capacity() - self.input.len() < self.read_size {
             self.input.reserve(self.read_size);
         }
@@ -170,9 +195,13 @@ impl ClientConn<'_> {
                 }
                 Err(error) => Err(End::Socket(error)),
             },
-            done = write.write(&self.output), if !self.output.is_empty() => match done {
+            done = write.write(self.output.waiting()), if !self.output.is_empty() => match done {
                 Ok(n) => {
-                    self.output.drain(..n);
+                    self.output.wrote(n);
+                    if !reading {
+                        // Its pings lie unread behind what it is still fetching: fetching is a sign of life too.
+                        self.connection.mailbox.hear(self.service.clock.mono());
+                    }
                     Ok(())
                 }
                 Err(error) => Err(End::Socket(error)),
@@ -181,9 +210,11 @@ impl ClientConn<'_> {
         }
     }
 
-    /// How long a connection without a session may still take.
+    /// How long a connection without a session may still take. One that asked for a session waits for this server, not this
+    /// server for it.
     fn patience(&self) -> Option<Duration> {
-        if self.conversation.session().is_some() {
+        let asked = !self.conversation.wants_more();
+        if asked || self.conversation.session().is_some() {
             return None;
         }
         Some(
@@ -200,7 +231,11 @@ impl ClientConn<'_> {
                 && self.service.gauges.outstanding.load(Ordering::Relaxed)
                     > self.service.limits.outstanding
         };
-        self.output.len() < OUTPUT_BUDGET && self.conversation.wants_more() && !crowded()
+        self.has_room() && self.held < HELD_BYTES && self.conversation.wants_more() && !crowded()
+    }
+
+    const fn has_room(&self) -> bool {
+        self.output.len() < OUTPUT_BUDGET
     }
 
     fn heard(&mut self, n: usize) {
@@ -218,17 +253,16 @@ impl ClientConn<'_> {
         let outcome = self.take_turns();
         self.account();
         outcome?;
+        let was_full = !self.has_room();
         if !self.output.is_empty() {
-            match write.try_write(&self.output) {
-                Ok(n) if n == self.output.len() => self.output.clear(),
-                Ok(n) => drop(self.output.drain(..n)),
+            match write.try_write(self.output.waiting()) {
+                Ok(n) => self.output.wrote(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(End::Socket(error)),
             }
-            if self.output.is_empty() && self.output.capacity() > OUTPUT_BUDGET {
-                self.output = Vec::new();
-            }
         }
+        // What had to wait for room has it now.
+        self.unfinished |= was_full && self.has_room();
         Ok(())
     }
 
@@ -237,8 +271,8 @@ impl ClientConn<'_> {
         loop {
             self.receive()?;
             self.answer()?;
-            let blocked = !self.conversation.wants_more() || self.output.len() >= OUTPUT_BUDGET;
-            if blocked || !self.has_frame() {
+            let blocked = !self.conversation.wants_more() || !self.has_room();
+            if blocked || self.unfinished || !self.has_frame() {
                 return Ok(());
             }
         }
@@ -247,7 +281,8 @@ impl ClientConn<'_> {
     /// True when the input begins with a whole frame, or with a length that no frame has.
     fn has_frame(&self) -> bool {
         self.input.first_chunk::<4>().is_some_and(|head| {
-            usize::try_from(i32::from_be_bytes(*head)).map_or(true, |len| self.input.len() >= 4 + len)
+            usize::try_from(i32::from_be_bytes(*head))
+                .map_or(true, |len| self.input.len() >= 4 + len)
         })
     }
 
@@ -279,7 +314,11 @@ impl ClientConn<'_> {
             }
             self.input.advance(4);
             let frame = self.input.split_to(len).freeze();
-            let frame = self.service.large_requests.admit(frame).map_err(|_| End::LargeRequests)?;
+            let frame = self
+                .service
+                .large_requests
+                .admit(frame)
+                .map_err(|_| End::LargeRequests)?;
             self.take_frame(frame)?;
         }
         Ok(())
@@ -293,11 +332,12 @@ impl ClientConn<'_> {
             .received
             .fetch_add(1, Ordering::Relaxed);
         self.batch.received(frame.len() as u64);
+        self.held += frame.len();
         let who = Arc::as_ptr(self.conversation.identities());
         let auth = &self.service.replica.auth;
         let taken = self
             .conversation
-            .receive(auth, mono, frame, &mut self.output);
+            .receive(auth, mono, frame, self.output.tail());
         if !std::ptr::eq(who, Arc::as_ptr(self.conversation.identities())) {
             self.connection
                 .mailbox
@@ -321,9 +361,13 @@ impl ClientConn<'_> {
         }
     }
 
-    /// Moves mail to the output and does what it says.
-    fn take_mail(&mut self) -> Option<Ending> {
-        let mail = self.connection.mailbox.take(&mut self.output);
+    /// Moves mail to the output, if there is `room`, and does what it says.
+    fn take_mail(&mut self, room: bool) -> Option<Ending> {
+        let mail = self.connection.mailbox.take(self.output.tail(), room);
+        self.note_sent(mail.answered + mail.others);
+        if let Some(bytes) = mail.other_bytes.checked_div(mail.others) {
+            (0..mail.others).for_each(|_| self.batch.sent(bytes as u64));
+        }
         if mail.answered > 0 {
             let (now, metrics) = (self.service.clock.mono(), &self.service.metrics);
             let mut last = self.connection.talk.last.lock();
@@ -351,9 +395,14 @@ impl ClientConn<'_> {
         mail.ending
     }
 
+    fn note_sent(&self, frames: usize) {
+        let sent = &self.connection.talk.sent;
+        sent.fetch_add(frames as u64, Ordering::Relaxed);
+    }
+
     fn answer(&mut self) -> Result<(), End> {
         loop {
-            if let Some(ending) = self.take_mail() {
+            if let Some(ending) = self.take_mail(self.has_room()) {
                 self.conversation.deafen();
                 return Err(End::Ending(ending));
             }
@@ -361,17 +410,19 @@ impl ClientConn<'_> {
             if !self.submit.is_empty() {
                 self.service.inbox.send_all(&mut self.submit);
             }
-            if !self.conversation.wants_to_read() || self.output.len() >= OUTPUT_BUDGET {
+            if self.unfinished || !self.conversation.wants_to_read() || !self.has_room() {
                 return Ok(());
             }
             self.serve_reads()?;
         }
     }
 
+    /// Serves reads one by one until there is no more, no room, or no time.
     fn serve_reads(&mut self) -> Result<(), End> {
         let service = self.service;
         let tree = service.replica.tree.read();
-        if let Some(ending) = self.take_mail() {
+        // All of it: what it says happened before what is read now.
+        if let Some(ending) = self.take_mail(true) {
             return Err(End::Ending(ending));
         }
         let view = View {
@@ -379,22 +430,33 @@ impl ClientConn<'_> {
             watches: &service.replica.watches,
             auth: &service.replica.auth,
         };
-        let now = service.clock.mono();
+        let (begun, now) = (Instant::now(), service.clock.mono());
         let mut last = self.connection.talk.last.lock();
         last.zxid = tree.last_zxid();
-        let batch = &mut self.batch;
-        let note = |answered: Answered| {
+        let (batch, mut served) = (&mut self.batch, 0);
+        let mut note = |answered: Answered| {
             let latency = now - answered.received_at;
             last.note(answered.op, answered.xid, now, latency);
-            batch.answered_read(
-                &service.metrics,
-                latency.unsigned_abs(),
-                answered.bytes as u64,
-            );
+            let bytes = answered.bytes as u64;
+            batch.answered_read(&service.metrics, latency.unsigned_abs(), bytes);
+            served += 1;
         };
-        self.conversation
-            .serve_reads(&view, OUTPUT_BUDGET, &mut self.output, note)
-            .map_err(End::Fault)
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && self.output.len() < OUTPUT_BUDGET
+            && self.conversation.wants_to_read()
+        {
+            if begun.elapsed() > READ_SLICE {
+                self.unfinished = true;
+                break;
+            }
+            let out = self.output.tail();
+            let one = out.len() + 1;
+            outcome = self.conversation.serve_reads(&view, one, out, &mut note);
+        }
+        drop(last);
+        self.note_sent(served);
+        outcome.map_err(End::Fault)
     }
 
     /// Keeps the server's figure of outstanding requests right.
@@ -407,6 +469,9 @@ impl ClientConn<'_> {
             figure.fetch_sub(self.counted - now, Ordering::Relaxed);
         }
         self.counted = now;
+        if now == 0 {
+            self.held = 0;
+        }
         self.service.metrics.publish(&mut self.batch);
         self.connection
             .talk
@@ -431,8 +496,8 @@ impl ClientConn<'_> {
             .received
             .fetch_add(1, Ordering::Relaxed);
         let asker = self.connection.mailbox.conn();
-        self.output
-            .extend(words_port::answer(self.service, word, &extra, asker).await);
+        let answer = words_port::answer(self.service, word, &extra, asker).await;
+        self.output.tail().extend(answer);
     }
 
     fn log_session(&self, session: SessionId, timeout_ms: i32) {
@@ -449,12 +514,9 @@ impl ClientConn<'_> {
         let conn = self.conversation.conn();
         let peer = self.connection.peer;
         self.service.connections.leave(conn, peer.ip());
-        self.service
-            .replica
-            .watches
-            .0
-            .lock()
-            .remove_watcher(WatcherId(conn.0));
+        let watches = &self.service.replica.watches.0;
+        while !watches.lock().remove_some(WatcherId(conn.0), FORGET_CHUNK) {}
+        self.service.metrics.publish(&mut self.batch);
         self.service
             .inbox
             .send(Message::Input(Input::Disconnected(conn)));
@@ -483,13 +545,16 @@ fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
         End::Client => debug!("connection of /{peer} closed by the client (session {session})"),
         End::Socket(error) => debug!("connection of /{peer} failed: {error} (session {session})"),
         End::Fault(fault) => {
+            let fault: String = fault.to_string().chars().take(FAULT_TEXT).collect();
             warn!("closing the connection of /{peer} (session {session}): {fault}")
         }
         End::Length(len) => {
             warn!("closing the connection of /{peer} (session {session}): Len error {len}");
         }
         End::LargeRequests => {
-            warn!("closing the connection of /{peer} (session {session}): large requests in flight exceed their limit");
+            warn!(
+                "closing the connection of /{peer} (session {session}): large requests in flight exceed their limit"
+            );
         }
         End::NoSession => {
             info!("closing the connection of /{peer}: no session within the time allowed")

@@ -21,6 +21,7 @@ pub mod inbox;
 pub mod large_requests;
 pub mod mailbox;
 pub mod metrics;
+pub mod output;
 pub mod purge;
 pub mod recovery;
 pub mod replica;

@@ -1,6 +1,8 @@
 //! What the driver has for one connection: bytes to send, how many writes they answer, and whether to close.
 //!
-//! Invariant: bytes are in the order in which the client must see them.
+//! Invariants:
+//! - Bytes are in the order in which the client must see them.
+//! - What a client does not read stays here, where it is counted, and not in its connection's output.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,6 +13,8 @@ use rookeeper_node::input::ConnId;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_tree::auth::Identities;
 use tokio::sync::Notify;
+
+use crate::output::release;
 
 /// Events and replies that a client has not read, bytes; beyond, it is disconnected.
 pub const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
@@ -37,12 +41,24 @@ pub struct Mail {
     pub answered: usize,
     /// Bytes of those answers.
     pub answer_bytes: usize,
+    /// Other frames: events, and the answer to the connect request.
+    pub others: usize,
+    /// Bytes of those.
+    pub other_bytes: usize,
     /// The zxid of the last of them.
     pub last_zxid: Zxid,
     /// The session begins, with its timeout in ms.
     pub opened: Option<(SessionId, i32)>,
     /// Write out, then close.
     pub ending: Option<Ending>,
+}
+
+impl Mail {
+    fn other(&mut self, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+        self.others += 1;
+        self.other_bytes += frame.len();
+    }
 }
 
 /// One connection as the driver knows it.
@@ -83,11 +99,14 @@ impl Mailbox {
     /// Queues an event or another frame that answers no write.
     pub fn put(&self, frame: &[u8]) {
         let mut mail = self.mail.lock();
-        if mail.bytes.len() + frame.len() > MAX_UNREAD_BYTES {
-            mail.ending.get_or_insert(Ending::Overflow);
+        if mail.ending.is_some() {
             return;
         }
-        mail.bytes.extend_from_slice(frame);
+        if mail.bytes.len() + frame.len() > MAX_UNREAD_BYTES {
+            mail.ending = Some(Ending::Overflow);
+            return;
+        }
+        mail.other(frame);
     }
 
     /// Queues the reply to the oldest unanswered write.
@@ -102,7 +121,7 @@ impl Mailbox {
     /// Queues the answer to the connect request.
     pub fn connected(&self, frame: &[u8], session: Option<(SessionId, i32)>) {
         let mut mail = self.mail.lock();
-        mail.bytes.extend_from_slice(frame);
+        mail.other(frame);
         match session {
             Some((id, _)) => {
                 self.session.store(id.0, Ordering::Relaxed);
@@ -150,18 +169,29 @@ impl Mailbox {
         self.filled.notified().await;
     }
 
-    /// Moves the bytes to the end of `out` and tells the rest.
-    pub fn take(&self, out: &mut Vec<u8>) -> Mail {
+    /// Moves the bytes to the end of `out` and tells the rest. While `out` has no `room`, only an ending is told: the rest
+    /// waits here.
+    pub fn take(&self, out: &mut Vec<u8>, room: bool) -> Mail {
         let mut mail = self.mail.lock();
+        if !room {
+            return Mail {
+                ending: mail.ending,
+                ..Mail::default()
+            };
+        }
+        let used = mail.bytes.len();
         if out.is_empty() {
             std::mem::swap(out, &mut mail.bytes);
         } else {
             out.append(&mut mail.bytes);
         }
+        release(&mut mail.bytes, used);
         Mail {
             bytes: Vec::new(),
             answered: std::mem::take(&mut mail.answered),
             answer_bytes: std::mem::take(&mut mail.answer_bytes),
+            others: std::mem::take(&mut mail.others),
+            other_bytes: std::mem::take(&mut mail.other_bytes),
             last_zxid: mail.last_zxid,
             opened: mail.opened.take(),
             ending: mail.ending,
@@ -176,5 +206,27 @@ impl Mailbox {
     /// The identities changed.
     pub fn set_identities(&self, identities: Arc<Identities>) {
         *self.identities.lock() = identities;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_read_stays_counted_until_the_bound_ends_the_connection() {
+        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        let (frame, mut out) = (vec![7; 1024 * 1024], Vec::new());
+        for _ in 0..MAX_UNREAD_BYTES / frame.len() {
+            mailbox.put(&frame);
+            assert_eq!(mailbox.take(&mut out, false).ending, None);
+        }
+        assert!(out.is_empty());
+        mailbox.put(&frame);
+        assert_eq!(mailbox.take(&mut out, false).ending, Some(Ending::Overflow));
+        mailbox.put(&[1]);
+        let mail = mailbox.take(&mut out, true);
+        assert_eq!(out.len(), MAX_UNREAD_BYTES);
+        assert_eq!(mail.other_bytes, MAX_UNREAD_BYTES);
     }
 }
