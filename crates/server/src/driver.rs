@@ -111,6 +111,17 @@ struct Turn {
 impl Driver {
     /// Runs until told to stop, or until the log fails.
     pub fn run(mut self) -> Ended {
+        match self.serve() {
+            Ok(()) => self.log.roll().map(|_| ()),
+            Err(LogError::Full(why)) => {
+                warn!(error = %why, "stopping while the disk is full: what waited for the log was never acknowledged");
+                Ok(())
+            }
+            failed => failed,
+        }
+    }
+
+    fn serve(&mut self) -> Ended {
         let mut turn = Turn {
             messages: Vec::new(),
             effects: Vec::new(),
@@ -126,7 +137,7 @@ impl Driver {
         while !turn.stopping {
             let patience = next_tick.saturating_duration_since(Instant::now());
             self.inbox.take(patience, &mut turn.messages);
-            self.make_room(&mut turn);
+            self.make_room(&mut turn)?;
             self.take_messages(&mut turn);
             if Instant::now() >= next_tick {
                 self.tick(&mut turn);
@@ -135,11 +146,11 @@ impl Driver {
             self.perform(&mut turn)?;
             self.sync(&mut turn)?;
         }
-        self.log.roll().map(|_| ())
+        Ok(())
     }
 
     /// Asks the log for room before anything is judged, and tells the member when there is none.
-    fn make_room(&mut self, turn: &mut Turn) {
+    fn make_room(&mut self, turn: &mut Turn) -> Ended {
         let announced: usize = turn.messages.iter().map(announced_bytes).sum();
         let full = match self.log.reserve(LOG_HEADROOM + announced) {
             Ok(()) => false,
@@ -149,8 +160,7 @@ impl Driver {
                 }
                 true
             }
-            // Any other failure shows again at the next append or sync, which ends the loop.
-            Err(_) => false,
+            Err(error) => return Err(error),
         };
         if self.gauges.disk_full.swap(full, Ordering::Relaxed) != full {
             if !full {
@@ -160,6 +170,7 @@ impl Driver {
             self.member
                 .handle(&tree, now, Input::DiskFull(full), &mut turn.effects);
         }
+        Ok(())
     }
 
     fn take_messages(&mut self, turn: &mut Turn) {
@@ -201,7 +212,7 @@ impl Driver {
             match effect {
                 Effect::Apply(committed) => turn.to_apply.push(committed),
                 Effect::Append { zxid, record } => {
-                    wait_for_room(|| self.log.append(zxid, &record))?;
+                    wait_for_room(&self.inbox, || self.log.append(zxid, &record))?;
                     turn.appended = Some(zxid);
                     self.snapshots.note_appended(record.len());
                 }
@@ -241,7 +252,7 @@ impl Driver {
             return Ok(());
         };
         let started = Instant::now();
-        wait_for_room(|| self.log.sync())?;
+        wait_for_room(&self.inbox, || self.log.sync())?;
         self.note_sync(started.elapsed());
         let now = self.clock.now();
         {
@@ -396,11 +407,14 @@ impl Driver {
 }
 
 /// Tries again while the disk is full: what was judged must reach the log. Room was made sure of before, so this waits only when
-/// there is no preallocation, or when a transaction is larger than anybody announced.
-fn wait_for_room<T>(mut attempt: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
+/// there is no preallocation, or when a transaction is larger than anybody announced. Who is told to stop waits no longer.
+fn wait_for_room<T>(
+    inbox: &Inbox,
+    mut attempt: impl FnMut() -> Result<T, LogError>,
+) -> Result<T, LogError> {
     loop {
         match attempt() {
-            Err(LogError::Full(why)) => {
+            Err(LogError::Full(why)) if !inbox.is_stopping() => {
                 warn!(error = %why, "the log waits for room on the disk");
                 std::thread::sleep(FULL_DISK_PAUSE);
             }

@@ -4,6 +4,7 @@
 //! requests they have read.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -30,11 +31,15 @@ pub enum Message {
 pub struct Inbox {
     queue: Mutex<Vec<Message>>,
     filled: Condvar,
+    stopping: AtomicBool,
 }
 
 impl Inbox {
     /// Adds one message.
     pub fn send(&self, message: Message) {
+        if matches!(message, Message::Stop) {
+            self.stopping.store(true, Ordering::Relaxed);
+        }
         self.queue.lock().push(message);
         self.filled.notify_one();
     }
@@ -45,6 +50,12 @@ impl Inbox {
             .lock()
             .extend(inputs.drain(..).map(Message::Input));
         self.filled.notify_one();
+    }
+
+    /// True once [`Message::Stop`] was sent, taken or not: for whoever waits for something else meanwhile.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Waits for messages, at most `patience`, and moves all of them to `into`, which is empty.
