@@ -3,9 +3,10 @@
 //! The tree goes on: the image takes a read guard per chunk, and what changes meanwhile is kept aside for it by the tree.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rookeeper_storage::dirs::{Compression, DataDirs};
 use rookeeper_storage::disk::{Disk, DiskError};
@@ -19,6 +20,8 @@ use crate::replica::Replica;
 
 /// Bytes of the image taken under one read guard.
 const CHUNK: usize = 64 * 1024;
+/// How long the end of the server waits for a snapshot to be given up: while its thread lives the directory is locked.
+const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Settings of snapshots.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,20 @@ pub struct Snapshots {
     due_count: u64,
     due_bytes: Option<u64>,
     writing: bool,
+    /// The server ends: no more chunks.
+    stop: Arc<AtomicBool>,
+    /// Disconnected when the thread that writes has ended.
+    thread: Option<mpsc::Receiver<()>>,
+}
+
+impl Drop for Snapshots {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Either way the server ends: an unfinished snapshot is swept at the next start.
+            let _ = thread.recv_timeout(STOP_PATIENCE);
+        }
+    }
 }
 
 impl Snapshots {
@@ -63,6 +80,8 @@ impl Snapshots {
             due_count: 0,
             due_bytes: None,
             writing: false,
+            stop: Arc::default(),
+            thread: None,
         };
         snapshots.draw();
         snapshots
@@ -109,22 +128,38 @@ impl Snapshots {
         let Ok(image) = replica.tree.write().open_image() else {
             return;
         };
-        self.writing = true;
         let job = Job {
             options: self.options,
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
             replica: Arc::clone(replica),
+            stop: Arc::clone(&self.stop),
         };
-        let (inbox, gauges) = (Arc::clone(inbox), Arc::clone(gauges));
-        thread::spawn(move || {
-            let replica = Arc::clone(&job.replica);
-            if job.write(image) {
-                gauges.snapshots.fetch_add(1, Ordering::Relaxed);
+        let done = Done {
+            replica: Arc::clone(replica),
+            inbox: Arc::clone(inbox),
+        };
+        let (alive, thread) = mpsc::channel();
+        let gauges = Arc::clone(gauges);
+        let started = thread::Builder::new()
+            .name("rookeeper-snapshot".to_owned())
+            .spawn(move || {
+                let _alive: mpsc::Sender<()> = alive;
+                let _done = done;
+                if job.write(image) {
+                    gauges.snapshots.fetch_add(1, Ordering::Relaxed);
+                }
+                drop(job);
+            });
+        match started {
+            Ok(_) => {
+                self.writing = true;
+                self.thread = Some(thread);
             }
-            replica.tree.write().close_image();
-            inbox.send(Message::SnapshotEnded);
-        });
+            Err(error) => {
+                error!(%error, "no thread for a snapshot; the log still holds everything");
+            }
+        }
     }
 
     /// The background is free again.
@@ -133,18 +168,36 @@ impl Snapshots {
     }
 }
 
+/// Ends the image and tells the driver, whatever became of the writing, or of the thread that should have done it.
+struct Done {
+    replica: Arc<Replica>,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.replica.tree.write().close_image();
+        self.inbox.send(Message::SnapshotEnded);
+    }
+}
+
 struct Job {
     options: SnapshotOptions,
     disk: Arc<dyn Disk>,
     dirs: DataDirs,
     replica: Arc<Replica>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Job {
     fn write(&self, image: Image) -> bool {
         let (zxid, started) = (image.zxid(), Instant::now());
         match self.try_write(image) {
-            Ok(bytes) => {
+            Ok(None) => {
+                info!("Snapshot {zxid} given up: the server stops");
+                false
+            }
+            Ok(Some(bytes)) => {
                 info!(
                     "Snapshot {zxid} written: {bytes} bytes in {}ms",
                     started.elapsed().as_millis()
@@ -158,7 +211,8 @@ impl Job {
         }
     }
 
-    fn try_write(&self, mut image: Image) -> Result<usize, DiskError> {
+    /// Bytes of the body; `None` when the server stopped meanwhile.
+    fn try_write(&self, mut image: Image) -> Result<Option<usize>, DiskError> {
         let (zxid, compression) = (image.zxid(), self.options.compression);
         info!(
             "Snapshotting: {zxid} to {}",
@@ -169,6 +223,9 @@ impl Job {
         let mut chunk = Vec::with_capacity(CHUNK * 2);
         let mut bytes = 0;
         loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             chunk.clear();
             let more = image.next_chunk(&self.replica.tree.read(), CHUNK, &mut chunk);
             bytes += chunk.len();
@@ -178,7 +235,7 @@ impl Job {
             }
         }
         writer.finish(trailer(self.options, &image))?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 
