@@ -22,6 +22,8 @@ pub(crate) fn start(settings: &LogSettings) {
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
+        // A log that cannot be written, because its pipe is closed or its disk is full, must not end whoever had something to say.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // A second start in one process keeps the first log.
     let _ = match settings.format {

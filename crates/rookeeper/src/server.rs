@@ -1,11 +1,14 @@
 //! `rookeeper server`: settings, a running server, signals, and the exit code that says how it ended.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use rookeeper_server::boot::{Outcome, Server};
+use rookeeper_server::boot::{Outcome, Server, Stopper};
 use rookeeper_server::config::{self, JvmVariables, Loaded, Settings};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -29,11 +32,18 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     let Loaded { settings, warnings } = match config::load(words, variables) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("Invalid config, exiting abnormally\n{error}");
+            complain(&format!("Invalid config, exiting abnormally\n{error}"));
             return ExitCode::from(error.exit_code());
         }
     };
     logging::start(&settings.log);
+    raise_descriptor_limit();
+    // Before the database is loaded, which may take its time: a lost terminal must not end that either.
+    let running = Arc::new(OnceLock::new());
+    if let Err(error) = watch_signals(Arc::clone(&running)) {
+        error!("cannot watch for signals: {error}");
+        return ExitCode::from(UNEXPECTED);
+    }
     if let Some(file) = &settings.config_file {
         info!("Reading configuration from: {}", file.display());
     }
@@ -45,23 +55,44 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     let introduction = introduction(&settings);
     match Server::start(settings) {
         Ok(server) => {
-            introduction.iter().for_each(|line| println!("{line}"));
+            // Once only, here.
+            let _ = running.set(server.stopper());
+            // A reader that is gone misses it.
+            let _ = std::io::stdout().write_all(introduction.as_bytes());
             serve(server)
         }
         Err(error) => {
             error!("{error}");
-            eprintln!("{error}");
+            complain(&error.to_string());
             info!("exiting with code {}", error.exit_code());
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-fn serve(server: Server) -> ExitCode {
-    if let Err(error) = watch_signals(&server) {
-        error!("cannot watch for signals: {error}");
-        return ExitCode::from(UNEXPECTED);
+/// Says on standard error what the log may not show. Nobody may be listening.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Connections cost a descriptor each; the limit that shells set by default is meant for programs that `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, most)
+    {
+        warn!(
+            "the limit of open files stays at {:?}: {error}",
+            limit.current
+        );
     }
+}
+
+fn serve(server: Server) -> ExitCode {
     let outcome = server.wait();
     drop(server);
     match outcome {
@@ -76,9 +107,9 @@ fn serve(server: Server) -> ExitCode {
     }
 }
 
-/// TERM and INT stop, a second one ends at once; HUP ends nothing.
-fn watch_signals(server: &Server) -> std::io::Result<()> {
-    let stopper = server.stopper();
+/// TERM and INT stop, a second one ends at once; HUP ends nothing. Before the server runs there is nothing to finish: a start may
+/// be broken off anywhere.
+fn watch_signals(running: Arc<OnceLock<Stopper>>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -109,7 +140,10 @@ fn watch_signals(server: &Server) -> std::io::Result<()> {
                     }
                     stopping = true;
                     info!("stopping");
-                    stopper.stop();
+                    match running.get() {
+                        Some(server) => server.stop(),
+                        None => std::process::exit(0),
+                    }
                 }
             });
         })?;
@@ -117,7 +151,7 @@ fn watch_signals(server: &Server) -> std::io::Result<()> {
 }
 
 /// What a person at the terminal wants to know.
-fn introduction(settings: &Settings) -> Vec<String> {
+fn introduction(settings: &Settings) -> String {
     let mut lines = vec![format!(
         "Rookeeper {} (ZooKeeper 3.9.3 compatible), standalone",
         env!("CARGO_PKG_VERSION")
@@ -137,8 +171,8 @@ fn introduction(settings: &Settings) -> Vec<String> {
             shown(&settings.data_dir)
         )),
     }
-    lines.push("  stop      Ctrl-C; everything acknowledged is on the disk".to_owned());
-    lines
+    lines.push("  stop      Ctrl-C; everything acknowledged is on the disk\n".to_owned());
+    lines.join("\n")
 }
 
 fn shown(path: &Path) -> String {
