@@ -211,9 +211,11 @@ proptest! {
     fn the_tree_is_the_naive_world(
         extended_types in any::<bool>(),
         enforce_quota in any::<bool>(),
+        close_session_paths in any::<bool>(),
         steps in requests::steps(60),
     ) {
         let mut run = Run::new(Laws { extended_types, enforce_quota });
+        run.rules.close_session_paths = close_session_paths;
         for step in &steps {
             run.step(step);
         }
@@ -412,6 +414,22 @@ fn a_ttl_that_was_renewed_in_flight_is_not_over() {
     run.write(SessionId::NONE, Who::Nobody, &reap);
     run.commit(1);
     assert!(run.tree.get("/t").is_none());
+}
+
+#[test]
+fn a_session_with_more_ephemerals_than_a_record_holds_ends_all_the_same() {
+    let mut run = Run::new(LAWS);
+    for path in ["/e1", "/e2", "/e3"] {
+        run.write(S, Who::Nobody, &words::create(path, 1));
+    }
+    run.rules.max_record_bytes = 16;
+    run.write(S, Who::Nobody, &Write::CloseSession);
+    let nothing = Txn::CloseSession {
+        paths: Some(Vec::new()),
+    };
+    assert_eq!(run.flying.back().unwrap().prepared.txn, nothing);
+    run.commit(4);
+    assert_eq!(run.tree.ephemeral_count(), 0);
 }
 
 /// A run whose znode `/p` has this stored count of created children (client protocol 4.4).
