@@ -35,7 +35,7 @@ fn assert_end(tree: &Tree, history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_exact_image_and_the_log_behind_it_give_the_live_tree(steps in requests::steps(60), at in any::<prop::sample::Index>()) {
