@@ -80,7 +80,8 @@ pub struct Standalone {
     in_flight: VecDeque<InFlight>,
     sessions: Sessions,
     reaper: Reaper,
-    last_tick: Option<i64>,
+    /// The last tick, or the beginning.
+    last_tick: i64,
     disk_full: bool,
     scratch: Vec<u8>,
 }
@@ -118,7 +119,7 @@ impl Standalone {
             in_flight: VecDeque::new(),
             reaper: Reaper::new(config.reaper),
             sessions,
-            last_tick: None,
+            last_tick: now.mono,
             disk_full: false,
             scratch: Vec::new(),
             config,
@@ -408,10 +409,9 @@ impl Standalone {
     // Time.
 
     fn tick(&mut self, tree: &Tree, now: Now, effects: &mut Vec<Effect>) {
-        self.forgive_stall(now, effects);
+        self.forgive_lost_time(now, effects);
         if self.disk_full {
-            // Sessions cannot be ended without the log; they get their full time when it is back.
-            self.sessions.postpone(self.config.tick_interval_ms);
+            // Sessions cannot be ended without the log.
             return;
         }
         for (session, timeout_ms) in self.sessions.expire(now.mono) {
@@ -440,16 +440,20 @@ impl Standalone {
         }
     }
 
-    /// If the ticks stood still, so did this process: what clients sent meanwhile waits unread in the sockets.
-    fn forgive_stall(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Some(last) = self.last_tick.replace(now.mono) else {
-            return;
-        };
-        let gap = now.mono - last;
-        if gap > STALL_TICKS * self.config.tick_interval_ms {
-            let ms = gap - self.config.tick_interval_ms;
+    /// If the ticks stood still, so did this process: what clients sent meanwhile waits unread in the sockets. And while the disk
+    /// is full no time counts at all: sessions get their full time when it is back.
+    fn forgive_lost_time(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let last = std::mem::replace(&mut self.last_tick, now.mono);
+        let (gap, interval) = (now.mono - last, self.config.tick_interval_ms);
+        let stalled = gap > STALL_TICKS * interval;
+        if stalled {
+            let ms = gap - interval;
             effects.push(Effect::Notice(Notice::Stalled { ms }));
-            self.sessions.postpone(ms);
+        }
+        if self.disk_full {
+            self.sessions.postpone(gap);
+        } else if stalled {
+            self.sessions.postpone(gap - interval);
         }
     }
 }

@@ -137,6 +137,7 @@ stories! {
     sessions_closing_drops_requests
     sessions_survive_a_stall
     disk_full_refuses_and_resumes
+    disk_full_forgives_slow_ticks
     disk_full_keeps_the_order
     sessions_moved_leave_no_late_writes
     order_of_reads_and_writes
