@@ -22,8 +22,13 @@ TEXTS = {
 }
 
 
+# The member target's clock at its start, and its server id: they make the ids of its sessions.
+MEMBER_WALL_MS = 1_700_000_000_000
+STANDALONE_ID = 1
+
+
 def frames_of(vector):
-    """What the clients of one vector send, as bytes per frame, in order."""
+    """What the clients of one vector send, in order: number of the connection, and the frame without its length."""
     sizes, frames, sending = {}, [], False
     for line in vector.read_text().splitlines():
         line = line.split(" ;")[0]
@@ -32,7 +37,7 @@ def frames_of(vector):
             sending = start.group(2) == ">"
             line = start.group(3)
             if sending:
-                frames.append(bytearray())
+                frames.append((int(start.group(1)), bytearray()))
         elif not line.startswith("   "):
             sending = False
             continue
@@ -40,8 +45,8 @@ def frames_of(vector):
             if size:
                 sizes[name] = int(size)
         if sending:
-            frames[-1] += piece(line, sizes)
-    return [bytes(frame[4:]) for frame in frames if len(frame) > 8]
+            frames[-1][1].extend(piece(line, sizes))
+    return [(client, bytes(frame[4:])) for client, frame in frames if len(frame) > 8]
 
 
 def piece(line, sizes):
@@ -75,6 +80,31 @@ def records_of(log):
     return found, at
 
 
+def password_of(session):
+    """The sixteen bytes of a session id (client protocol 3.1)."""
+    mask, found = (1 << 48) - 1, b""
+    state = ((session ^ 0xB3415C00) ^ 0x5DEECE66D) & mask
+    for _ in range(4):
+        state = (state * 0x5DEECE66D + 0xB) & mask
+        found += struct.pack("<I", state >> 16 & 0xFFFFFFFF)
+    return found
+
+
+def connect(session, password):
+    """A connect request for a new session, or to go on with one."""
+    return struct.pack(">iqiqi", 0, 0, 30000, session, len(password)) + password + b"\0"
+
+
+def moved_session():
+    """A session that wanders over three connections, with writes through the ones it left, and ends."""
+    session = ((MEMBER_WALL_MS << 24 & (1 << 64) - 1) >> 8) | STANDALONE_ID << 56
+    acl = struct.pack(">iii", 1, 31, 5) + b"world" + struct.pack(">i", 6) + b"anyone"
+    create = struct.pack(">iii", 1, 1, 2) + b"/e" + struct.pack(">i", 0) + acl + struct.pack(">i", 3)
+    again, close = connect(session, password_of(session)), struct.pack(">ii", 2, -11)
+    steps = [(0, connect(0, bytes(16))), (0, create), (1, create), (2, again), (0, create), (2, create)]
+    return cut(bytes([kind]) + f for kind, f in [*steps, (4, again), (2, close), (4, create), (5, close), (4, again)])
+
+
 def main(target_dir):
     made = 0
 
@@ -87,9 +117,11 @@ def main(target_dir):
 
     for vector in sorted((TESTDATA / "client").glob("*.hex")):
         frames = frames_of(vector)
-        seed("member", vector.stem, cut(b"\0" + frame for frame in frames))
-        for number, frame in enumerate(frames):
+        # An even kind syncs after the frame; two kinds per connection.
+        seed("member", vector.stem, cut(bytes([2 * (client - 1)]) + frame for client, frame in frames))
+        for number, (_, frame) in enumerate(frames):
             seed("request", f"{vector.stem}-{number}", frame)
+    seed("member", "moved-session", moved_session())
     for log in sorted((TESTDATA / "disk").rglob("log.*")):
         if log.suffix == ".txt":
             continue
