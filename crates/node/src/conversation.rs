@@ -23,7 +23,7 @@ use rookeeper_tree::watches::WatcherId;
 use thiserror::Error;
 
 use crate::input::{ConnId, Input, WriteRequest};
-use crate::limits::MAX_QUEUED_REQUESTS;
+use crate::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS};
 use crate::reads::{self, View, WatchGate};
 
 /// Why a connection ends by its client's doing. What is queued for it is written out first.
@@ -69,6 +69,8 @@ enum Phase {
 struct Queued {
     header: RequestHeader,
     what: What,
+    /// Of the body as it came.
+    bytes: usize,
     at: i64,
     /// `None`: those of the connection now.
     identities: Option<Arc<Identities>>,
@@ -106,6 +108,8 @@ pub struct Conversation {
     phase: Phase,
     identities: Arc<Identities>,
     queue: VecDeque<Queued>,
+    /// The sum over `queue`.
+    queued_bytes: usize,
     in_flight: VecDeque<Answered>,
     /// closeSession was received: later requests are dropped, as the session is ending.
     ending: bool,
@@ -122,6 +126,7 @@ impl Conversation {
             phase: Phase::New,
             identities,
             queue: VecDeque::new(),
+            queued_bytes: 0,
             in_flight: VecDeque::new(),
             ending: false,
         }
@@ -163,7 +168,9 @@ impl Conversation {
     /// False when the socket should not be read for now.
     #[must_use]
     pub fn wants_more(&self) -> bool {
-        self.phase != Phase::Connecting && self.queue.len() < MAX_QUEUED_REQUESTS
+        self.phase != Phase::Connecting
+            && self.queue.len() < MAX_QUEUED_REQUESTS
+            && self.queued_bytes < MAX_QUEUED_BYTES
     }
 
     /// Takes one frame. Replies that overtake are appended to `out`; a connect request comes back for the member.
@@ -208,8 +215,10 @@ impl Conversation {
             }
             Some(op) if is_served(op) => {
                 self.ending = op == OpCode::CloseSession;
+                self.queued_bytes += body.len();
                 self.queue.push_back(Queued {
                     header,
+                    bytes: body.len(),
                     what: What::Body(body),
                     at,
                     identities: None,
@@ -232,6 +241,7 @@ impl Conversation {
         self.queue.push_back(Queued {
             header,
             what,
+            bytes: 0,
             at,
             identities: None,
         });
@@ -279,6 +289,7 @@ impl Conversation {
     pub fn deafen(&mut self) {
         self.phase = Phase::Deaf;
         self.queue.clear();
+        self.queued_bytes = 0;
     }
 
     /// `count` writes were answered, the oldest first; each is told to `answered`.
@@ -309,6 +320,7 @@ impl Conversation {
                 return;
             };
             let (header, at) = (next.header, next.at);
+            self.queued_bytes -= next.bytes;
             let own = self.queue.pop_front().and_then(|next| next.identities);
             let identities = own.unwrap_or_else(|| Arc::clone(&self.identities));
             submit.push(self.write(session, header, at, write, identities));
@@ -364,6 +376,7 @@ impl Conversation {
             && let Some(next) = self.queue.pop_front_if(|next| next.is_answered_here())
         {
             let RequestHeader { xid, op } = next.header;
+            self.queued_bytes -= next.bytes;
             let start = out.len();
             let mut fault = None;
             match next.what {
@@ -461,4 +474,54 @@ const fn is_served(op: OpCode) -> bool {
             | OpCode::CreateSession
             | OpCode::Error
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rookeeper_proto::password;
+
+    fn frame(op: OpCode, body: &[u8]) -> Bytes {
+        let mut frame = Vec::new();
+        frame.put_i32(1);
+        frame.put_i32(op.code());
+        frame.extend_from_slice(body);
+        frame.into()
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_and_the_bound_is_let_go_with_them() {
+        let config = AuthConfig::default();
+        let mut talk = Conversation::new(ConnId(1), "127.0.0.1".into());
+        let session = SessionId(5);
+        let request = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 4000,
+            session,
+            password: password::password(session).to_vec(),
+            read_only: None,
+        };
+        let mut hello = Vec::new();
+        request.encode(&mut hello);
+        let mut out = Vec::new();
+        assert!(talk.receive(&config, 0, hello.into(), &mut out).is_ok());
+        talk.open(session);
+
+        let long = vec![0x7f; MAX_QUEUED_BYTES / 2];
+        for op in [OpCode::Multi, OpCode::Create] {
+            assert!(talk.wants_more());
+            let taken = talk.receive(&config, 0, frame(op, &long), &mut out);
+            assert!(matches!(taken, Ok(None)));
+        }
+        assert!(!talk.wants_more());
+        // The multi goes to the member, the malformed create waits for its turn to be refused.
+        let mut submit = Vec::new();
+        talk.submit_writes(&mut submit);
+        assert_eq!(submit.len(), 1);
+        assert!(talk.wants_more());
+        assert_eq!(talk.queued_bytes, MAX_QUEUED_BYTES / 2);
+        talk.deafen();
+        assert_eq!(talk.queued_bytes, 0);
+    }
 }

@@ -3,6 +3,9 @@
 /// Requests of one connection that wait for their turn; beyond, its socket is not read.
 pub const MAX_QUEUED_REQUESTS: usize = 4096;
 
+/// Bytes of the bodies that wait; beyond, the socket is not read either. One request more may come, however long.
+pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+
 /// Containers and TTL nodes removed in one round of the reaper.
 pub const MAX_REAPED_PER_ROUND: usize = 1000;
 
