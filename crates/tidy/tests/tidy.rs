@@ -20,20 +20,19 @@ const FILE_LINES: usize = 500;
 const FILE_LINES_HARD: usize = 800;
 /// Lines beyond which a function must be in [`LONG_FUNCTIONS`].
 const FUNCTION_LINES: usize = 70;
+/// The same for tests, where a dispatcher of stories has an arm for each command.
+const FUNCTION_LINES_IN_TESTS: usize = 100;
 
 /// Files beyond [`FILE_LINES`], with the length they may not exceed.
 const LONG_FILES: &[(&str, usize)] = &[
     ("crates/server/src/boot.rs", 520),
     ("crates/server/src/client_conn.rs", 580),
     ("crates/tree/src/prep.rs", 680),
-    ("crates/tree/src/tree.rs", 640),
+    ("crates/tree/src/tree.rs", 650),
 ];
 
 /// Functions beyond [`FUNCTION_LINES`], with the length they may not exceed.
 const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
-    // Dispatchers of stories: an arm for each command.
-    ("crates/node/tests/stage/ask.rs", "request", 87),
-    ("crates/node/tests/stage/mod.rs", "perform", 80),
     ("crates/server/src/boot.rs", "serve", 71),
     ("crates/tree/src/prep.rs", "create", 78),
 ];
@@ -309,7 +308,12 @@ fn functions_are_short() {
             let known = LONG_FUNCTIONS
                 .iter()
                 .find(|(path, known, _)| *path == text.path && *known == name);
-            let bound = known.map_or(FUNCTION_LINES, |(_, _, bound)| *bound);
+            let usual = if text.path.contains("/tests/") {
+                FUNCTION_LINES_IN_TESTS
+            } else {
+                FUNCTION_LINES
+            };
+            let bound = known.map_or(usual, |(_, _, bound)| *bound);
             if lines > bound {
                 offenders.push(format!(
                     "{}: {name} has {lines} lines of {bound}",
