@@ -105,6 +105,8 @@ struct Turn {
     hashes: VecDeque<(Zxid, i64)>,
     applied: u64,
     appended: Option<Zxid>,
+    /// Room in the log that a batch wanted and did not get, bytes.
+    room_wanted: usize,
     stopping: bool,
 }
 
@@ -131,6 +133,7 @@ impl Driver {
             hashes: VecDeque::new(),
             applied: 0,
             appended: None,
+            room_wanted: 0,
             stopping: false,
         };
         let mut next_tick = Instant::now() + self.tick_interval;
@@ -152,8 +155,15 @@ impl Driver {
     /// Asks the log for room before anything is judged, and tells the member when there is none.
     fn make_room(&mut self, turn: &mut Turn) -> Ended {
         let announced: usize = turn.messages.iter().map(announced_bytes).sum();
-        let full = match self.log.reserve(LOG_HEADROOM + announced) {
-            Ok(()) => false,
+        // Once the disk is full, writes resume when what was refused would fit: else small ones would end that state, and large ones
+        // begin it again, all the time.
+        let wanted = announced.max(turn.room_wanted);
+        turn.room_wanted = wanted.min(LOG_HEADROOM);
+        let full = match self.log.reserve(LOG_HEADROOM + wanted) {
+            Ok(()) => {
+                turn.room_wanted = 0;
+                false
+            }
             Err(LogError::Full(why)) => {
                 if !self.gauges.disk_full.load(Ordering::Relaxed) {
                     error!(error = %why, "the disk is full: writes are refused, reads are served, writes resume by themselves");
