@@ -165,10 +165,14 @@ pub struct Client {
 }
 
 pub fn dial(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", address.port())).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_dial(address).unwrap()
+}
+
+pub fn try_dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", address.port()))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Client {
@@ -178,7 +182,7 @@ impl Client {
 
     /// An error when the server ends the connection; a refused session has timeout 0.
     pub fn open(address: SocketAddr, hello: &Hello) -> io::Result<Self> {
-        let mut stream = dial(address);
+        let mut stream = try_dial(address)?;
         stream.write_all(&hello.frame())?;
         let answer = read_frame(&mut stream)?;
         let timeout = i32::from_be_bytes(answer[4..8].try_into().unwrap());
