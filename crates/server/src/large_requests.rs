@@ -34,7 +34,8 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.in_flight.fetch_sub(self.frame.len() as u64, Ordering::Relaxed);
+        self.in_flight
+            .fetch_sub(self.frame.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -42,18 +43,32 @@ impl LargeRequests {
     /// Frames longer than `threshold` bytes (`None`: none) may sum up to `max_bytes`.
     #[must_use]
     pub fn new(threshold: Option<u32>, max_bytes: u64) -> Self {
-        Self { threshold: threshold.map(|bytes| bytes as usize), max_bytes, in_flight: Arc::default() }
+        Self {
+            threshold: threshold.map(|bytes| bytes as usize),
+            max_bytes,
+            in_flight: Arc::default(),
+        }
     }
 
     /// Counts a frame if it is large. Its memory is given back when the last slice of it goes.
     pub fn admit(&self, frame: Bytes) -> Result<Bytes, NoRoom> {
-        if self.threshold.is_none_or(|threshold| frame.len() <= threshold) {
+        if self
+            .threshold
+            .is_none_or(|threshold| frame.len() <= threshold)
+        {
             return Ok(frame);
         }
         let len = frame.len() as u64;
         let before = self.in_flight.fetch_add(len, Ordering::Relaxed);
-        let counted = Counted { frame, in_flight: Arc::clone(&self.in_flight) };
-        if before + len > self.max_bytes { Err(NoRoom) } else { Ok(Bytes::from_owner(counted)) }
+        let counted = Counted {
+            frame,
+            in_flight: Arc::clone(&self.in_flight),
+        };
+        if before + len > self.max_bytes {
+            Err(NoRoom)
+        } else {
+            Ok(Bytes::from_owner(counted))
+        }
     }
 }
 
