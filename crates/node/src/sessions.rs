@@ -33,6 +33,8 @@ struct Live {
     timeout_ms: i32,
     closing: bool,
     conn: Option<ConnId>,
+    /// The connection that last had it, also when that is gone: requests it handed in before may still come.
+    speaker: Option<ConnId>,
 }
 
 /// All sessions of this member.
@@ -62,6 +64,7 @@ impl Sessions {
                 timeout_ms,
                 closing: false,
                 conn,
+                speaker: conn,
             },
         );
         if let Some(conn) = conn {
@@ -81,7 +84,7 @@ impl Sessions {
     pub fn may_write(&self, session: SessionId, conn: ConnId) -> bool {
         self.live
             .get(&session)
-            .is_some_and(|live| !live.closing && live.conn.is_none_or(|current| current == conn))
+            .is_some_and(|live| !live.closing && live.speaker == Some(conn))
     }
 
     /// The session goes on over `conn` with a new timeout. Returns the connection it had. Only for open sessions.
@@ -94,6 +97,7 @@ impl Sessions {
     ) -> Option<ConnId> {
         let live = self.live.get_mut(&session)?;
         live.timeout_ms = timeout_ms;
+        live.speaker = Some(conn);
         let old = live.conn.replace(conn);
         if let Some(old) = old {
             self.by_conn.remove(&old);
