@@ -225,7 +225,10 @@ impl Write {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let data = |data: &Option<Bytes>| data.as_ref().map_or(0, Bytes::len);
         let acl = |acl: &Option<Vec<AclRequest>>| {
-            acl.iter().flatten().map(|entry| 12 + text(&entry.scheme) + text(&entry.id)).sum::<usize>()
+            acl.iter()
+                .flatten()
+                .map(|entry| 12 + text(&entry.scheme) + text(&entry.id))
+                .sum::<usize>()
         };
         let create = |c: &Create| text(&c.path) + data(&c.data) + acl(&c.acl);
         match self {

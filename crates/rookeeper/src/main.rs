@@ -28,7 +28,7 @@ enum Job {
     /// Run a server: with a zoo.cfg, with `PORT DATADIR [TICKTIME] [MAXCNXNS]`, or with nothing at all (port 2181, data under
     /// ./rookeeper-data). `-Dname=value` words set properties.
     Server {
-        /// CONFIGFILE | PORT DATADIR [TICKTIME] [MAXCNXNS], and -Dname=value words anywhere
+        /// `CONFIGFILE`, or `PORT DATADIR [TICKTIME] [MAXCNXNS]`, and `-Dname=value` words anywhere
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
