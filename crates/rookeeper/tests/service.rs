@@ -14,7 +14,7 @@ mod raw;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -322,4 +322,63 @@ fn connections_cannot_take_the_descriptors_of_the_log() {
         "{}",
         process.log()
     );
+}
+
+#[test]
+fn damaged_files_are_set_aside_with_a_word_and_a_torn_tail_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("version-2");
+    let words = ["-Dzookeeper.snapCount=40"];
+    let mut process = Process::start(dir.path(), 2000, &words);
+    let mut client = Client::connect(process.address);
+    for n in 0..150 {
+        client.must(op::CREATE, &create(&format!("/n{n}"), b"x", 0));
+    }
+    process.signal(Signal::KILL);
+    process.wait();
+    let (snapshot, log) = (newest(&files, "snapshot."), newest(&files, "log."));
+    let mut bytes = std::fs::read(&snapshot).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&snapshot, bytes).unwrap();
+    tear(&log);
+
+    let process = Process::start(dir.path(), 2000, &words);
+    let name = snapshot.file_name().unwrap().to_str().unwrap();
+    let kept = format!("damaged-{name}");
+    let log = process.log();
+    assert!(
+        log.contains("cannot be loaded") && log.contains(&kept),
+        "{log}"
+    );
+    assert!(files.join(&kept).exists());
+    let mut client = Client::connect(process.address);
+    for n in 0..150 {
+        client.must(op::EXISTS, &path_watch(&format!("/n{n}")));
+    }
+    client.must(op::CREATE, &create("/after", b"", 0));
+}
+
+/// The newest file whose name begins so and ends with a zxid.
+fn newest(dir: &Path, prefix: &str) -> PathBuf {
+    let zxid = |path: &PathBuf| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        i64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()
+    };
+    let all = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    all.filter(|path| zxid(path).is_some())
+        .max_by_key(zxid)
+        .unwrap()
+}
+
+/// Puts half a record where the next one would go.
+fn tear(log: &Path) {
+    let mut bytes = std::fs::read(log).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let torn = [0, 0, 0, 0, 0x12, 0x34, 0x56, 0x78, 0, 0, 0, 99, 1, 2, 3];
+    bytes.resize(bytes.len().max(end + torn.len()), 0);
+    bytes[end..end + torn.len()].copy_from_slice(&torn);
+    std::fs::write(log, bytes).unwrap();
 }
