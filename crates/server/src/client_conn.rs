@@ -53,7 +53,9 @@ const READ_SLICE: Duration = Duration::from_millis(1);
 const FORGET_CHUNK: usize = 1024;
 /// Characters of a fault that are logged: a client may choose its words, but not fill the log.
 const FAULT_TEXT: usize = 200;
-/// How long a closed connection waits for the client to read its last frames.
+/// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
+const FAREWELL: Duration = Duration::from_secs(30);
+/// How long a closed connection waits for the client to read anything of its last frames.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes thrown away while lingering.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -164,11 +166,21 @@ impl ClientConn<'_> {
             }
         };
         self.take_mail(true);
-        if !matches!(end, End::Client | End::Socket(_)) && !self.output.is_empty() {
-            // A client that does not read its last frames loses them.
-            let _ = timeout(LINGER, write.write_all(self.output.waiting())).await;
+        if !matches!(end, End::Client | End::Socket(_)) {
+            self.write_out(&mut write).await;
         }
         end
+    }
+
+    /// Writes what is left, as long as the client takes it. Who stops reading loses the rest.
+    async fn write_out(&mut self, write: &mut WriteHalf<'_>) {
+        let begun = Instant::now();
+        while !self.output.is_empty() && begun.elapsed() < FAREWELL {
+            match timeout(LINGER, write.write(self.output.waiting())).await {
+                Ok(Ok(n @ 1..)) => self.output.wrote(n),
+                _ => return,
+            }
+        }
     }
 
     /// Waits for something to do: input, room for output, mail, or the end of patience.
@@ -496,7 +508,8 @@ impl ClientConn<'_> {
             .received
             .fetch_add(1, Ordering::Relaxed);
         let asker = self.connection.mailbox.conn();
-        let answer = words_port::answer(self.service, word, &extra, asker).await;
+        // On the heap: else every connection has the room that a report takes, for the one in a thousand that asks.
+        let answer = Box::pin(words_port::answer(self.service, word, &extra, asker)).await;
         self.output.tail().extend(answer);
     }
 
@@ -576,5 +589,25 @@ fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
             debug!("closing the connection of /{peer} (session {session}): {ending:?}")
         }
         End::Word(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle clients cost ten thousand of these.
+    const MOST: usize = 1280;
+
+    fn size_of_task<F: Future>(
+        _: impl Fn(Arc<Service>, ConnId, SocketAddr, TcpStream) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let size = size_of_task(serve);
+        assert!(size <= MOST, "{size} bytes");
     }
 }

@@ -11,7 +11,7 @@
 
 mod raw;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -419,6 +419,31 @@ fn a_client_from_the_future_is_sent_to_another_server() {
         ..Hello::default()
     };
     assert!(Client::open(address, &same).unwrap().timeout > 0);
+}
+
+#[test]
+fn a_long_answer_to_a_word_reaches_who_reads_it_slowly() {
+    const PATHS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = server(dir.path(), 2000, &[]);
+    let mut client = Client::connect(address);
+    let long = "y".repeat(400_000);
+    for n in 0..PATHS {
+        let watch = Out::new().string(&format!("/{n}{long}")).bool(true);
+        assert_eq!(client.call(op::EXISTS, &watch).unwrap().err, -101);
+    }
+    let mut stream = dial(address);
+    stream.write_all(b"wchp").unwrap();
+    let (mut length, mut piece) = (0, vec![0; 4 * long.len()]);
+    loop {
+        std::thread::sleep(Duration::from_millis(150));
+        // As much as there is at once, up to the size of the piece.
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            n => length += n,
+        }
+    }
+    assert!(length > PATHS * long.len(), "{length} bytes");
 }
 
 #[test]
