@@ -17,6 +17,7 @@ pub mod apply;
 pub mod auth;
 pub mod expiry;
 pub mod image;
+mod index;
 pub mod pending;
 pub mod prep;
 pub mod quota;

@@ -11,11 +11,10 @@
 //! - While an image is open, a znode that it covers is saved before its first change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use rookeeper_proto::acl::{Acl, perms};
 use rookeeper_proto::code::Owner;
 use rookeeper_proto::ids::{SessionId, Zxid};
@@ -24,6 +23,7 @@ use rookeeper_proto::stat::{Stat, StatPersisted};
 
 use crate::acl_table::{AclId, AclTable};
 use crate::image::OpenImage;
+use crate::index::Index;
 use crate::quota::{self, QuotaPaths, Usage};
 use crate::znode::{NodeId, Slab, Znode};
 
@@ -45,8 +45,7 @@ pub struct TreeOptions {
 #[derive(Debug)]
 pub struct Tree {
     pub(crate) slab: Slab,
-    index: HashTable<NodeId>,
-    hasher: FixedState,
+    index: Index,
     pub(crate) options: TreeOptions,
     /// Raw owners of the few znodes that have one. Never iterated for a result without sorting.
     pub(crate) owners: HashMap<NodeId, i64, FixedState>,
@@ -118,12 +117,12 @@ impl<'t> View<'t> {
         self.znode().children().len()
     }
 
-    /// Names of the children, in no particular order.
-    pub fn children(self) -> impl ExactSizeIterator<Item = &'t str> {
+    /// Names of the children, in no particular order, as UTF-8.
+    pub fn children(self) -> impl ExactSizeIterator<Item = &'t [u8]> {
         self.znode()
             .children()
             .iter()
-            .map(move |id| text(self.tree.slab.get(*id).name()))
+            .map(move |id| self.tree.slab.get(*id).name())
     }
 
     /// The children themselves, in no particular order.
@@ -189,13 +188,11 @@ impl Tree {
 
     /// Nothing, not even a root: an image fills it.
     pub(crate) fn bare(options: TreeOptions) -> Self {
-        let hasher = FixedState::with_seed(options.hash_seed);
         Self {
             slab: Slab::default(),
-            index: HashTable::new(),
+            index: Index::new(options.hash_seed),
             options,
-            owners: HashMap::with_hasher(hasher.clone()),
-            hasher,
+            owners: HashMap::with_hasher(FixedState::with_seed(options.hash_seed)),
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
             acls: AclTable::default(),
@@ -303,19 +300,8 @@ impl Tree {
             .map(|id| View { tree: self, id })
     }
 
-    fn hash(&self, parent: NodeId, name: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        parent.0.hash(&mut hasher);
-        hasher.write(name);
-        hasher.finish()
-    }
-
     pub(crate) fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        let same = |id: &NodeId| {
-            let znode = self.slab.get(*id);
-            znode.parent == parent.0 && znode.name() == name
-        };
-        self.index.find(self.hash(parent, name), same).copied()
+        self.index.get(&self.slab, parent, name)
     }
 
     pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
@@ -425,7 +411,6 @@ impl Tree {
     ) -> NodeId {
         let id = self.slab.allocate();
         self.note_born(id);
-        let hash = self.hash(parent, name.as_bytes());
         let mut znode = Znode::default();
         znode.set_persisted(stat);
         znode.set_content(name.as_bytes(), data);
@@ -440,9 +425,7 @@ impl Tree {
         self.data_size += (path.len().max(1) + data.map_or(0, <[u8]>::len)) as u64;
         *self.slab.get_mut(id) = znode;
         if id != NodeId::ROOT {
-            let (slab, hasher) = (&self.slab, &self.hasher);
-            self.index
-                .insert_unique(hash, id, |id| rehash(slab, hasher, *id));
+            self.index.insert(&self.slab, id);
         }
         if stat.ephemeral_owner != 0 {
             self.set_owner(id, stat.ephemeral_owner);
@@ -481,21 +464,10 @@ impl Tree {
         self.digest = self
             .digest
             .wrapping_sub(u64::from(self.slab.get(id).digest));
-        let (parent, slot, acl, hash, size) = {
-            let znode = self.slab.get(id);
-            let parent = NodeId(znode.parent);
-            let hash = self.hash(parent, znode.name());
-            (
-                parent,
-                znode.slot,
-                znode.acl,
-                hash,
-                self.path_len(id) + znode.data_len(),
-            )
-        };
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
-            entry.remove();
-        }
+        self.index.remove(&self.slab, id);
+        let size = self.path_len(id) + self.slab.get(id).data_len();
+        let znode = self.slab.get(id);
+        let (parent, slot, acl) = (NodeId(znode.parent), znode.slot, znode.acl);
         if let Some(moved) = self.slab.get_mut(parent).swap_remove_child(slot) {
             self.slab.get_mut(moved).slot = slot;
         }
@@ -614,14 +586,6 @@ impl Tree {
             self.replace_data(id, &path, Some(usage.text().as_bytes()), |_| {});
         }
     }
-}
-
-fn rehash(slab: &Slab, state: &FixedState, id: NodeId) -> u64 {
-    let znode = slab.get(id);
-    let mut hasher = state.build_hasher();
-    znode.parent.hash(&mut hasher);
-    hasher.write(znode.name());
-    hasher.finish()
 }
 
 /// Lengths and counts are bounded by the frame limit and the slab, both far below `i32::MAX`.

@@ -228,7 +228,10 @@ pub(crate) fn assert_same(tree: &Tree, world: &World, laws: Laws) {
         assert_eq!(view.stat(), world.stat(path, laws), "{path}");
         assert_eq!(view.data(), node.data.as_deref(), "{path}");
         assert_eq!(**view.acl(), *node.acl, "{path}");
-        let children: BTreeSet<String> = view.children().map(Into::into).collect();
+        let children: BTreeSet<String> = view
+            .children()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
         assert_eq!(children, world.children(path), "{path}");
         assert_eq!(
             tree.descendants(path),

@@ -1,0 +1,78 @@
+//! Finds a child by parent and name, without storing a path anywhere: about eight bytes per znode.
+//!
+//! Split into shards, because a hash table that grows moves everything it holds: with one table of millions of entries some unlucky
+//! create would wait a tenth of a second.
+//!
+//! Invariant: an entry is found under the parent and name that its znode has; both must not change while it is in the index.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::znode::{NodeId, Slab};
+
+/// A power of two.
+const SHARDS: usize = 256;
+/// Bits of the hash that choose the shard: neither those that choose a bucket nor those that tag it.
+const SHARD_SHIFT: u32 = 40;
+
+/// All znodes but the root, by parent and name.
+#[derive(Debug)]
+pub(crate) struct Index {
+    shards: Vec<HashTable<NodeId>>,
+    hasher: FixedState,
+}
+
+impl Index {
+    /// Empty, keyed by `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        let shards = std::iter::repeat_with(HashTable::new)
+            .take(SHARDS)
+            .collect();
+        Self {
+            shards,
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn get(&self, slab: &Slab, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        let hash = hash(&self.hasher, parent.0, name);
+        let same = |id: &NodeId| {
+            let znode = slab.get(*id);
+            znode.parent == parent.0 && znode.name() == name
+        };
+        self.shards.get(shard(hash))?.find(hash, same).copied()
+    }
+
+    /// Adds a znode that is not there; its parent and name are set.
+    pub(crate) fn insert(&mut self, slab: &Slab, id: NodeId) {
+        let of = |id: &NodeId| hash(&self.hasher, slab.get(*id).parent, slab.get(*id).name());
+        let hash = of(&id);
+        if let Some(table) = self.shards.get_mut(shard(hash)) {
+            table.insert_unique(hash, id, of);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, slab: &Slab, id: NodeId) {
+        let hash = hash(&self.hasher, slab.get(id).parent, slab.get(id).name());
+        if let Some(Ok(entry)) = self
+            .shards
+            .get_mut(shard(hash))
+            .map(|table| table.find_entry(hash, |other| *other == id))
+        {
+            entry.remove();
+        }
+    }
+}
+
+const fn shard(hash: u64) -> usize {
+    (hash >> SHARD_SHIFT) as usize % SHARDS
+}
+
+fn hash(state: &FixedState, parent: u32, name: &[u8]) -> u64 {
+    let mut hasher = state.build_hasher();
+    parent.hash(&mut hasher);
+    hasher.write(name);
+    hasher.finish()
+}
