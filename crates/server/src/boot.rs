@@ -22,7 +22,6 @@ use rookeeper_tree::tree::{Tree, TreeOptions};
 use rookeeper_tree::watches::WatchTable;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -32,6 +31,7 @@ use crate::config::{AuthScheme, DigestAlgorithm, Settings, SnapshotCompression};
 use crate::connections::{ConnectionLimits, Connections};
 use crate::driver::{Driver, Ended};
 use crate::inbox::{Inbox, Message};
+use crate::io_threads::IoThreads;
 use crate::large_requests::LargeRequests;
 use crate::mailbox::Ending;
 use crate::metrics::Metrics;
@@ -101,7 +101,7 @@ pub enum Outcome {
 pub struct Server {
     service: Arc<Service>,
     address: Option<SocketAddr>,
-    runtime: Option<Runtime>,
+    io: Option<IoThreads>,
     stop: watch::Sender<bool>,
     driver: Option<JoinHandle<()>>,
     ended: Arc<EndedFlag>,
@@ -181,27 +181,26 @@ impl Server {
             .store(digest_mismatches, std::sync::atomic::Ordering::Relaxed);
 
         let (stop, stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("rookeeper-io")
-            .enable_all()
-            .build()?;
+        let io = IoThreads::start()?;
         let ended = Arc::new(EndedFlag::default());
         let first_snapshot = replayed > 0 || !orphans.is_empty();
         let driver = spawn_driver(&service, member, seed, first_snapshot, Arc::clone(&ended))?;
         if let (Some(listener), Some(address)) = (listener, address) {
             info!("binding to port {address}");
-            runtime.spawn(client_port::accept(
+            let accepting = client_port::accept(
                 Arc::clone(&service),
                 listener,
+                io.spawner().clone(),
                 stopping,
-            ));
+            );
+            io.spawner().spawn(accepting);
         }
         let purge = PurgeTimer::start(&service);
         let driver = Some(driver);
         Ok(Self {
             service,
             address,
-            runtime: Some(runtime),
+            io: Some(io),
             stop,
             driver,
             ended,
@@ -260,9 +259,7 @@ impl Server {
             connection.mailbox.end(Ending::Stopping);
         }
         self.await_goodbyes();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(STOP_PATIENCE);
-        }
+        drop(self.io.take());
     }
 }
 

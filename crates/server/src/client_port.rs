@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use crate::client_conn;
 use crate::config::ListenAddress;
 use crate::connections::TooMany;
+use crate::io_threads::Spawner;
 use crate::metrics::Counter;
 use crate::service::Service;
 
@@ -97,6 +98,7 @@ fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener
 pub async fn accept(
     service: Arc<Service>,
     listener: std::net::TcpListener,
+    spawner: Spawner,
     mut stop: watch::Receiver<bool>,
 ) {
     let listener = match TcpListener::from_std(listener) {
@@ -112,7 +114,7 @@ pub async fn accept(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&service, stream, peer),
+            Ok((stream, peer)) => admit(&service, &spawner, stream, peer),
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -121,7 +123,7 @@ pub async fn accept(
     }
 }
 
-fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) {
+fn admit(service: &Arc<Service>, spawner: &Spawner, stream: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     match service.connections.admit(peer.ip()) {
         Ok((conn, count)) => {
@@ -129,8 +131,14 @@ fn admit(service: &Arc<Service>, stream: TcpStream, peer: SocketAddr) {
                 debug!(%error, "socket options of /{peer} could not be set");
             }
             let service = Arc::clone(service);
-            tokio::spawn(async move {
-                client_conn::serve(service, conn, peer, stream).await;
+            let Ok(stream) = stream.into_std() else {
+                return;
+            };
+            spawner.spawn(async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => client_conn::serve(service, conn, peer, stream).await,
+                    Err(error) => warn!(%error, "the connection of /{peer} cannot be served"),
+                }
                 drop(count);
             });
         }
