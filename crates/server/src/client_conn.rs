@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rookeeper_node::conversation::{Answered, Conversation, Fault};
-use rookeeper_node::effect::CloseReason;
 use rookeeper_node::input::{ConnId, Input};
 use rookeeper_node::reads::View;
 use rookeeper_proto::ids::SessionId;
@@ -26,8 +25,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use crate::connection_end::End;
 use crate::connections::Connection;
 use crate::inbox::Message;
 use crate::mailbox::Ending;
@@ -51,35 +51,12 @@ const HELD_BYTES: usize = 16 * 1024 * 1024;
 const READ_SLICE: Duration = Duration::from_millis(1);
 /// Watched paths of a closed connection that are forgotten under one lock.
 const FORGET_CHUNK: usize = 1024;
-/// Characters of a fault that are logged: a client may choose its words, but not fill the log.
-const FAULT_TEXT: usize = 200;
 /// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
 const FAREWELL: Duration = Duration::from_secs(30);
 /// How long a closed connection waits for the client to read anything of its last frames.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes thrown away while lingering.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
-
-/// Why a connection ended.
-#[derive(Debug)]
-enum End {
-    /// The client closed it.
-    Client,
-    /// The socket failed.
-    Socket(io::Error),
-    /// The client's fault.
-    Fault(Fault),
-    /// A frame length that is negative or beyond the limit.
-    Length(i32),
-    /// Large requests in flight take more memory than allowed.
-    LargeRequests,
-    /// No session within the time.
-    NoSession,
-    /// The driver says so.
-    Ending(Ending),
-    /// A four-letter word was asked.
-    Word(Word),
-}
 
 struct ClientConn<'a> {
     service: &'a Service,
@@ -533,7 +510,7 @@ impl ClientConn<'_> {
         self.service
             .inbox
             .send(Message::Input(Input::Disconnected(conn)));
-        log_end(end, peer, self.connection.mailbox.session());
+        end.log(peer, self.connection.mailbox.session());
     }
 }
 
@@ -550,46 +527,6 @@ fn log_connect(input: &Input, peer: SocketAddr) {
         "Client attempting to {what}: session = {}, zxid = {}, timeout = {}, address = /{peer}",
         request.session, request.last_zxid_seen, request.timeout_ms
     );
-}
-
-fn log_end(end: &End, peer: SocketAddr, session: Option<SessionId>) {
-    let session = session.unwrap_or_default();
-    match end {
-        End::Client => debug!("connection of /{peer} closed by the client (session {session})"),
-        End::Socket(error) => debug!("connection of /{peer} failed: {error} (session {session})"),
-        End::Fault(fault) => {
-            let fault: String = fault.to_string().chars().take(FAULT_TEXT).collect();
-            warn!("closing the connection of /{peer} (session {session}): {fault}")
-        }
-        End::Length(len) => {
-            warn!("closing the connection of /{peer} (session {session}): Len error {len}");
-        }
-        End::LargeRequests => {
-            warn!(
-                "closing the connection of /{peer} (session {session}): large requests in flight exceed their limit"
-            );
-        }
-        End::NoSession => {
-            info!("closing the connection of /{peer}: no session within the time allowed")
-        }
-        End::Ending(Ending::Refused) => {
-            info!("Invalid session for client /{peer}, probably expired");
-        }
-        End::Ending(Ending::Member(
-            reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull),
-        )) => {
-            warn!("closing the connection of /{peer}: {reason:?}");
-        }
-        End::Ending(Ending::Overflow) => {
-            warn!(
-                "closing the connection of /{peer} (session {session}): the client does not read"
-            );
-        }
-        End::Ending(ending) => {
-            debug!("closing the connection of /{peer} (session {session}): {ending:?}")
-        }
-        End::Word(_) => {}
-    }
 }
 
 #[cfg(test)]

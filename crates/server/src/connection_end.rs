@@ -1,0 +1,83 @@
+//! Why a client connection ended, and what the log says about it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rookeeper_node::conversation::Fault;
+use rookeeper_node::effect::CloseReason;
+use rookeeper_proto::ids::SessionId;
+use tracing::{debug, info, warn};
+
+use crate::mailbox::Ending;
+use crate::words::Word;
+
+/// Characters of a fault that are logged: a client may choose its words, but not fill the log.
+const FAULT_TEXT: usize = 200;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The client closed it.
+    Client,
+    /// The socket failed.
+    Socket(io::Error),
+    /// The client's fault.
+    Fault(Fault),
+    /// A frame length that is negative or beyond the limit.
+    Length(i32),
+    /// Large requests in flight take more memory than allowed.
+    LargeRequests,
+    /// No session within the time.
+    NoSession,
+    /// The driver says so.
+    Ending(Ending),
+    /// A four-letter word was asked.
+    Word(Word),
+}
+
+impl End {
+    /// Writes the line of the log.
+    pub fn log(&self, peer: SocketAddr, session: Option<SessionId>) {
+        let session = session.unwrap_or_default();
+        match self {
+            Self::Client => {
+                debug!("connection of /{peer} closed by the client (session {session})")
+            }
+            Self::Socket(error) => {
+                debug!("connection of /{peer} failed: {error} (session {session})")
+            }
+            Self::Fault(fault) => {
+                let fault: String = fault.to_string().chars().take(FAULT_TEXT).collect();
+                warn!("closing the connection of /{peer} (session {session}): {fault}")
+            }
+            Self::Length(len) => {
+                warn!("closing the connection of /{peer} (session {session}): Len error {len}");
+            }
+            Self::LargeRequests => {
+                warn!(
+                    "closing the connection of /{peer} (session {session}): large requests in flight exceed their limit"
+                );
+            }
+            Self::NoSession => {
+                info!("closing the connection of /{peer}: no session within the time allowed")
+            }
+            Self::Ending(Ending::Refused) => {
+                info!("Invalid session for client /{peer}, probably expired");
+            }
+            Self::Ending(Ending::Member(
+                reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull),
+            )) => {
+                warn!("closing the connection of /{peer}: {reason:?}");
+            }
+            Self::Ending(Ending::Overflow) => {
+                warn!(
+                    "closing the connection of /{peer} (session {session}): the client does not read"
+                );
+            }
+            Self::Ending(ending) => {
+                debug!("closing the connection of /{peer} (session {session}): {ending:?}")
+            }
+            Self::Word(_) => {}
+        }
+    }
+}
