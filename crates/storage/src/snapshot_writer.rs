@@ -22,6 +22,8 @@ use crate::snapshot_format::{
 
 /// Plain bytes gathered before they are summed, compressed and written.
 const CHUNK: usize = 256 * 1024;
+/// A snapshot is synced every so many bytes: the log's next sync waits behind at most this much, not behind the whole file.
+const SYNC_STEP: u64 = 2 * 1024 * 1024;
 
 /// What follows the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,16 +156,30 @@ impl Drop for SnapshotWriter {
 struct Sink {
     file: Box<dyn DiskFile>,
     at: u64,
+    /// What was synced already, up to here.
+    synced: u64,
     /// Compressed pieces are small; they are gathered here.
     gathered: Vec<u8>,
+}
+
+impl Sink {
+    /// Writes, and hands the disk its work in small pieces.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        if self.at - self.synced >= SYNC_STEP {
+            self.file.sync_data()?;
+            self.synced = self.at;
+        }
+        Ok(())
+    }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() >= CHUNK {
             self.flush()?;
-            self.file.write_at(self.at, bytes)?;
-            self.at += bytes.len() as u64;
+            self.put(bytes)?;
             return Ok(bytes.len());
         }
         self.gathered.extend_from_slice(bytes);
@@ -175,8 +191,9 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         if !self.gathered.is_empty() {
-            self.file.write_at(self.at, &self.gathered)?;
-            self.at += self.gathered.len() as u64;
+            let gathered = std::mem::take(&mut self.gathered);
+            self.put(&gathered)?;
+            self.gathered = gathered;
             self.gathered.clear();
         }
         Ok(())
@@ -195,6 +212,7 @@ impl Stream {
         let sink = Sink {
             file,
             at: 0,
+            synced: 0,
             gathered: Vec::new(),
         };
         Ok(match compression {

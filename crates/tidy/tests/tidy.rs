@@ -32,9 +32,7 @@ const LONG_FILES: &[(&str, usize)] = &[
 ];
 
 /// Functions beyond [`FUNCTION_LINES`], with the length they may not exceed.
-const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
-    ("crates/tree/src/prep.rs", "create", 78),
-];
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[("crates/tree/src/prep.rs", "create", 78)];
 
 /// Names that say nothing, and so collect everything.
 const EMPTY_NAMES: &[&str] = &[
