@@ -1,5 +1,6 @@
 //! Access control entries as they travel and as they are stored.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::jute::{DecodeError, Reader, Writer};
@@ -100,18 +101,35 @@ pub struct AclRequest {
     /// Bits of [`perms`].
     pub perms: i32,
     /// Null is an invalid ACL.
-    pub scheme: Option<String>,
+    pub scheme: Option<Cow<'static, str>>,
     /// Null is fine for `auth` only.
-    pub id: Option<String>,
+    pub id: Option<Cow<'static, str>>,
+}
+
+/// The texts of nearly every request: they need no memory of their own.
+const USUAL_TEXTS: [&str; 4] = ["world", "anyone", "auth", ""];
+
+fn request_text(reader: &mut Reader<'_>) -> Result<Option<Cow<'static, str>>, DecodeError> {
+    let usual = |text: &str| {
+        USUAL_TEXTS
+            .into_iter()
+            .find(|usual| *usual == text)
+            .map(Cow::Borrowed)
+    };
+    Ok(reader
+        .string()?
+        .map(|text| usual(&text).unwrap_or_else(|| Cow::Owned(text.into_owned()))))
 }
 
 impl AclRequest {
     /// Reads an entry of a request.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let perms = reader.i32()?;
-        let scheme = reader.string()?.map(Into::into);
-        let id = reader.string()?.map(Into::into);
-        Ok(Self { perms, scheme, id })
+        Ok(Self {
+            perms,
+            scheme: request_text(reader)?,
+            id: request_text(reader)?,
+        })
     }
 }
 
@@ -119,8 +137,8 @@ impl From<Acl> for AclRequest {
     fn from(acl: Acl) -> Self {
         Self {
             perms: acl.perms,
-            scheme: Some(acl.who.scheme),
-            id: Some(acl.who.id),
+            scheme: Some(acl.who.scheme.into()),
+            id: Some(acl.who.id.into()),
         }
     }
 }

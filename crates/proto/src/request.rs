@@ -224,10 +224,11 @@ impl Write {
     pub fn size_hint(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let data = |data: &Option<Bytes>| data.as_ref().map_or(0, Bytes::len);
+        let part = |text: &Option<Cow<'_, str>>| text.as_ref().map_or(0, |text| text.len());
         let acl = |acl: &Option<Vec<AclRequest>>| {
             acl.iter()
                 .flatten()
-                .map(|entry| 12 + text(&entry.scheme) + text(&entry.id))
+                .map(|entry| 12 + part(&entry.scheme) + part(&entry.id))
                 .sum::<usize>()
         };
         let create = |c: &Create| text(&c.path) + data(&c.data) + acl(&c.acl);

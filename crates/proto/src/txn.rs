@@ -3,6 +3,8 @@
 //! A transaction is a header, a body by type, and optionally the digest of the tree after it. `version` and `parent_cversion`
 //! are the values *after* the transaction, so that replay over a fuzzy snapshot is exact.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::acl::{self, Acl};
@@ -123,7 +125,7 @@ pub struct CreateTxn {
     /// Null and empty differ.
     pub data: Option<Bytes>,
     /// Fixed up.
-    pub acl: Vec<Acl>,
+    pub acl: Arc<[Acl]>,
     /// The parent's count of created children after this one; -1 in old logs: one more than now.
     pub parent_cversion: i32,
 }
@@ -156,7 +158,7 @@ pub struct SetAclTxn {
     /// The znode.
     pub path: String,
     /// Fixed up.
-    pub acl: Vec<Acl>,
+    pub acl: Arc<[Acl]>,
     /// The new ACL version.
     pub version: i32,
 }
@@ -357,8 +359,8 @@ fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     Ok(reader.required_string("path")?.into_owned())
 }
 
-fn acl_list(reader: &mut Reader<'_>) -> Result<Vec<Acl>, DecodeError> {
-    Ok(reader.vector(Acl::decode)?.unwrap_or_default())
+fn acl_list(reader: &mut Reader<'_>) -> Result<Arc<[Acl]>, DecodeError> {
+    Ok(reader.vector(Acl::decode)?.unwrap_or_default().into())
 }
 
 /// The list of paths; a writer without the feature leaves the body empty, perhaps with a digest behind.
@@ -504,7 +506,7 @@ mod tests {
             |list| {
                 list.into_iter()
                     .map(|(p, s, i)| Acl::new(p, s, i))
-                    .collect::<Vec<_>>()
+                    .collect::<Arc<[_]>>()
             },
         );
         let kind = prop_oneof![

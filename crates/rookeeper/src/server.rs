@@ -49,8 +49,13 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     }
     info!("Either no config or no quorum defined in config, running in standalone mode");
     warnings.iter().for_each(|warning| warn!("{warning}"));
-    for (name, value) in settings.effective() {
-        info!("{name} = {value}");
+    if words.is_empty() && settings.config_file.is_none() {
+        info!("every setting has its default; docs/config.md lists them");
+    } else {
+        settings
+            .effective()
+            .iter()
+            .for_each(|(name, value)| info!("{name} = {value}"));
     }
     let introduction = introduction(&settings);
     match Server::start(settings) {

@@ -49,6 +49,8 @@ const OUTPUT_BUDGET: usize = 256 * 1024;
 const HELD_BYTES: usize = 16 * 1024 * 1024;
 /// How long reads are served under one guard: then a waiting writer, and other connections of this thread, have their turn.
 const READ_SLICE: Duration = Duration::from_millis(1);
+/// Reads between two looks at the clock.
+const READS_PER_LOOK: usize = 8;
 /// Watched paths of a closed connection that are forgotten under one lock.
 const FORGET_CHUNK: usize = 1024;
 /// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
@@ -278,6 +280,7 @@ impl ClientConn<'_> {
     /// Cuts frames off the input.
     fn receive(&mut self) -> Result<(), End> {
         let before = self.conversation.outstanding();
+        let mono = self.service.clock.mono();
         let mut first_word = self.conversation.session().is_none() && before == 0;
         while self.conversation.wants_more() {
             let Some(head) = self.input.first_chunk::<4>() else {
@@ -308,13 +311,12 @@ impl ClientConn<'_> {
                 .large_requests
                 .admit(frame)
                 .map_err(|_| End::LargeRequests)?;
-            self.take_frame(frame)?;
+            self.take_frame(frame, mono)?;
         }
         Ok(())
     }
 
-    fn take_frame(&mut self, frame: Bytes) -> Result<(), End> {
-        let mono = self.service.clock.mono();
+    fn take_frame(&mut self, frame: Bytes, mono: i64) -> Result<(), End> {
         self.connection.mailbox.hear(mono);
         self.connection
             .talk
@@ -439,9 +441,12 @@ impl ClientConn<'_> {
                 self.unfinished = true;
                 break;
             }
-            let out = self.output.tail();
-            let one = out.len() + 1;
-            outcome = self.conversation.serve_reads(&view, one, out, &mut note);
+            for _ in 0..READS_PER_LOOK {
+                let out = self.output.tail();
+                let one = out.len() + 1;
+                outcome = outcome
+                    .and_then(|()| self.conversation.serve_reads(&view, one, out, &mut note));
+            }
         }
         drop(last);
         self.note_sent(served);

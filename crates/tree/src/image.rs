@@ -12,10 +12,10 @@
 //!   or was not born since. Its zxids say nothing: after a fuzzy snapshot a tree holds znodes that are newer than its zxid.
 //! - Parents are written before their children.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use rookeeper_proto::acl::{self, Acl};
@@ -26,6 +26,7 @@ use rookeeper_proto::source::{Source, SourceError};
 use rookeeper_proto::stat::StatPersisted;
 use thiserror::Error;
 
+use crate::acl_table::AclId;
 use crate::tree::{Tree, TreeOptions};
 use crate::znode::{NodeId, Znode};
 
@@ -309,6 +310,8 @@ pub fn load(source: &mut dyn Source, zxid: Zxid, options: TreeOptions) -> Result
         tree: Tree::bare(options),
         acls: HashMap::default(),
         parent: None,
+        path: String::new(),
+        data: Vec::new(),
     };
     loader.sessions(source)?;
     loader.acl_map(source)?;
@@ -327,6 +330,8 @@ struct Loader {
     /// ACLs by their reference in the stream.
     acls: HashMap<i64, Vec<Acl>, FixedState>,
     parent: Option<(String, NodeId)>,
+    path: String,
+    data: Vec<u8>,
 }
 
 impl Loader {
@@ -354,61 +359,78 @@ impl Loader {
 
     /// Reads one znode; false at the end mark.
     fn node(&mut self, source: &mut dyn Source) -> Result<bool, ImageError> {
-        let path = string_of(source)?;
+        let (mut path, mut data) = (mem::take(&mut self.path), mem::take(&mut self.data));
+        let more = self.read_node(source, &mut path, &mut data);
+        // Millions of znodes share these two buffers.
+        (self.path, self.data) = (path, data);
+        more
+    }
+
+    fn read_node(
+        &mut self,
+        source: &mut dyn Source,
+        path: &mut String,
+        data: &mut Vec<u8>,
+    ) -> Result<bool, ImageError> {
+        path.clear();
+        if let Some(len) = length_of(source)? {
+            path.push_str(&decode_text(source.take(len)?));
+        }
         if path == path::ROOT {
             return Ok(false);
         }
-        let data = match i32_of(source)? {
-            -1 => None,
-            len => Some(Bytes::copy_from_slice(source.take(length(len)?)?)),
-        };
+        data.clear();
+        let len = length_of(source)?;
+        if let Some(len) = len {
+            data.extend_from_slice(source.take(len)?);
+        }
         let reference = i64_of(source)?;
         let stat = StatPersisted::decode(&mut Reader::new(source.take(StatPersisted::LEN)?))?;
-        self.insert(path, data.as_deref(), reference, &stat)?;
+        self.insert(path, len.map(|_| data.as_slice()), reference, &stat)?;
         Ok(true)
     }
 
     fn insert(
         &mut self,
-        path: String,
+        path: &str,
         data: Option<&[u8]>,
         reference: i64,
         stat: &StatPersisted,
     ) -> Result<(), ImageError> {
         let tree = &mut self.tree;
         let acl = match self.acls.get(&reference) {
+            _ if reference == OPEN_REFERENCE => AclId::OPEN,
             Some(acl) => tree.acls.acquire(acl),
-            None if reference == OPEN_REFERENCE => tree.acls.acquire(&Acl::open()),
             // A fuzzy Java snapshot may lack it: the log brings the ACL. Until then, and if it never does, nobody may pass.
             None => tree.acls.acquire(&[Acl::new(0, "world", "anyone")]),
         };
         if tree.node_count() == 0 {
             if !path.is_empty() {
-                return Err(ImageError::NoRoot(path));
+                return Err(ImageError::NoRoot(path.to_owned()));
             }
             tree.insert_below(NodeId::ROOT, "", "", data, acl, stat);
             return Ok(());
         }
-        let Some((parent_path, name)) = path.rsplit_once('/') else {
-            return Err(ImageError::NoPath(path));
-        };
         // Below the root the parent's path is empty: "/" would be found all the same.
-        if name.is_empty() || parent_path == path::ROOT {
-            return Err(ImageError::NoPath(path));
-        }
+        let (parent_path, name) = path
+            .rsplit_once('/')
+            .filter(|(parent, name)| !name.is_empty() && *parent != path::ROOT)
+            .ok_or_else(|| ImageError::NoPath(path.to_owned()))?;
         let parent = match &self.parent {
             Some((known, id)) if known == parent_path => *id,
-            _ => match tree.find(parent_path) {
-                Some(id) => id,
-                None => return Err(ImageError::NoParent(path)),
-            },
+            _ => tree
+                .find(parent_path)
+                .ok_or_else(|| ImageError::NoParent(path.to_owned()))?,
         };
         if tree.child(parent, name.as_bytes()).is_some() {
-            return Err(ImageError::Twice(path));
+            return Err(ImageError::Twice(path.to_owned()));
         }
-        tree.insert_below(parent, name, &path, data, acl, stat);
+        tree.insert_below(parent, name, path, data, acl, stat);
         if self.parent.as_ref().is_none_or(|(_, id)| *id != parent) {
-            self.parent = Some((parent_path.to_owned(), parent));
+            let (known, id) = self.parent.get_or_insert_default();
+            known.clear();
+            known.push_str(parent_path);
+            *id = parent;
         }
         Ok(())
     }
@@ -416,6 +438,14 @@ impl Loader {
 
 fn length(len: i32) -> Result<usize, DecodeError> {
     usize::try_from(len).map_err(|_| DecodeError::NegativeLength(len))
+}
+
+/// A length field; `None` is null.
+fn length_of(source: &mut dyn Source) -> Result<Option<usize>, ImageError> {
+    match i32_of(source)? {
+        -1 => Ok(None),
+        len => Ok(Some(length(len)?)),
+    }
 }
 
 fn i32_of(source: &mut dyn Source) -> Result<i32, ImageError> {
@@ -427,9 +457,9 @@ fn i64_of(source: &mut dyn Source) -> Result<i64, ImageError> {
 }
 
 fn string_of(source: &mut dyn Source) -> Result<String, ImageError> {
-    match i32_of(source)? {
-        -1 => Ok(String::new()),
-        len => Ok(decode_text(source.take(length(len)?)?).into_owned()),
+    match length_of(source)? {
+        None => Ok(String::new()),
+        Some(len) => Ok(decode_text(source.take(len)?).into_owned()),
     }
 }
 
@@ -473,7 +503,7 @@ mod tests {
                 },
                 path: path.into(),
                 data: Some(path.to_owned().into()),
-                acl: vec![Acl::new(3, "world", "anyone")],
+                acl: [Acl::new(3, "world", "anyone")].into(),
                 parent_cversion: -1,
             }),
         );

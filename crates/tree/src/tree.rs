@@ -368,6 +368,10 @@ impl Tree {
         )
     }
 
+    pub(crate) const fn open_acl(&self) -> &Arc<[Acl]> {
+        self.acls.open()
+    }
+
     pub(crate) fn known(&self, path: &str) -> Option<Known> {
         let id = self.find(path)?;
         let znode = self.slab.get(id);

@@ -10,7 +10,7 @@ use rookeeper_proto::stat::StatPersisted;
 use crate::acl_table::AclId;
 
 /// A place in the slab. Reused after its znode is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct NodeId(pub(crate) u32);
 
 impl NodeId {

@@ -61,7 +61,7 @@ impl Log {
             kind,
             path,
             data: None,
-            acl,
+            acl: acl.into(),
             parent_cversion,
         }))
     }

@@ -200,8 +200,8 @@ mod tests {
     fn entry(perms: i32, scheme: &str, id: Option<&str>) -> AclRequest {
         AclRequest {
             perms,
-            scheme: Some(scheme.into()),
-            id: id.map(Into::into),
+            scheme: Some(scheme.to_owned().into()),
+            id: id.map(|id| id.to_owned().into()),
         }
     }
 

@@ -145,8 +145,8 @@ fn data() -> impl Strategy<Value = Option<Bytes>> {
 fn entry() -> impl Strategy<Value = AclRequest> {
     let entry = |perms, scheme: Option<&str>, id: Option<&str>| AclRequest {
         perms,
-        scheme: scheme.map(Into::into),
-        id: id.map(Into::into),
+        scheme: scheme.map(|text| text.to_owned().into()),
+        id: id.map(|text| text.to_owned().into()),
     };
     let alice = Who::Alice.digest_ids();
     prop_oneof![
