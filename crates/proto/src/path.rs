@@ -31,7 +31,7 @@ pub const ROOT: &str = "/";
 
 /// The full check of a path (client protocol 4.1).
 pub fn validate(path: &str) -> Result<(), PathError> {
-    if path == ROOT {
+    if path == ROOT || is_plain(path.as_bytes()) {
         return Ok(());
     }
     let Some(inner) = path.strip_prefix('/') else {
@@ -45,6 +45,23 @@ pub fn validate(path: &str) -> Result<(), PathError> {
         return Err(PathError::TrailingSlash);
     }
     inner.split('/').try_for_each(validate_component)
+}
+
+/// True for nearly every valid path, in one pass: printable ASCII, and no slash that a slash, a dot or the end follows.
+fn is_plain(path: &[u8]) -> bool {
+    let mut before = 0;
+    for byte in path {
+        let allowed = match byte {
+            b'/' | b'.' => before != b'/',
+            0x20..0x7f => before != 0,
+            _ => false,
+        };
+        if !allowed {
+            return false;
+        }
+        before = *byte;
+    }
+    path.first() == Some(&b'/') && before != b'/'
 }
 
 fn validate_component(name: &str) -> Result<(), PathError> {
@@ -88,6 +105,8 @@ pub fn is_at_or_below(path: &str, prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -131,6 +150,16 @@ mod tests {
                 &format!("/a{bad}"),
                 Err(PathError::InvalidCharacter(u32::from(bad))),
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_pass_accepts_nothing_that_the_full_check_refuses(path in "[/.a ~\\x1f\\x7fé]{0,8}") {
+            let slow = path.strip_prefix('/').is_some_and(|inner| {
+                !inner.is_empty() && inner.split('/').all(|name| validate_component(name).is_ok())
+            });
+            prop_assert!(!is_plain(path.as_bytes()) || slow, "{path:?}");
         }
     }
 

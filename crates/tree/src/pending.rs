@@ -6,6 +6,7 @@
 //! Invariant: with nothing in flight the overlay is empty and its digest is the tree's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -111,17 +112,26 @@ impl Pending {
         zxid: Zxid,
         path: &str,
         before: Option<&Known>,
-        after: Option<Known>,
+        mut after: Option<Known>,
     ) {
-        if tree::is_digested(path) {
-            let part = |known: &Known| u64::from(tree::stat_digest(known.content_crc, &known.stat));
-            let minus = before.map_or(0, part);
-            let plus = after.as_ref().map_or(0, part);
-            self.digest = self.digest.wrapping_sub(minus).wrapping_add(plus);
+        if let Some(after) = &mut after {
+            let digested = tree::is_digested(path);
+            after.digest = if digested {
+                tree::stat_digest(after.content_crc, &after.stat)
+            } else {
+                0
+            };
         }
-        let old = self
-            .entries
-            .insert(path.into(), Entry { zxid, known: after });
+        let part = |known: Option<&Known>| known.map_or(0, |known| u64::from(known.digest));
+        self.digest = self
+            .digest
+            .wrapping_sub(part(before))
+            .wrapping_add(part(after.as_ref()));
+        let entry = Entry { zxid, known: after };
+        let old = match self.entries.get_mut(path) {
+            Some(there) => Some(mem::replace(there, entry)),
+            None => self.entries.insert(path.into(), entry),
+        };
         if let Some(undo) = &mut self.undo {
             undo.entries.push((path.into(), old));
         }

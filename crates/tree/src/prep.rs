@@ -361,6 +361,7 @@ impl Judge<'_> {
             children: 0,
             data_len,
             content_crc,
+            digest: 0,
         };
         self.pending.set(self.zxid, &path, None, Some(node));
         if let Owner::Session(session) = kind.owner {

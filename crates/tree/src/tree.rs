@@ -73,6 +73,8 @@ pub(crate) struct Known {
     pub(crate) children: i32,
     pub(crate) data_len: i32,
     pub(crate) content_crc: u32,
+    /// Its part of the tree's digest. [`crate::pending::Pending::set`] keeps it right.
+    pub(crate) digest: u32,
 }
 
 /// A znode as a reader meets it.
@@ -308,12 +310,15 @@ impl Tree {
         if path.is_empty() || path == path::ROOT {
             return Some(NodeId::ROOT);
         }
-        let names = path.strip_prefix('/')?.split('/');
+        let mut rest = path.as_bytes().strip_prefix(b"/")?;
         let mut at = NodeId::ROOT;
-        for name in names {
-            at = self.child(at, name.as_bytes())?;
+        // Names are short: looking at byte after byte beats a searcher.
+        while let Some(end) = rest.iter().position(|byte| *byte == b'/') {
+            let (name, tail) = rest.split_at(end);
+            at = self.child(at, name)?;
+            rest = &tail[1..];
         }
-        Some(at)
+        self.child(at, rest)
     }
 
     pub(crate) fn path(&self, id: NodeId) -> String {
@@ -382,6 +387,7 @@ impl Tree {
             children: count(znode.children().len()),
             data_len: count(znode.data_len()),
             content_crc: znode.content_crc,
+            digest: znode.digest,
         })
     }
 
