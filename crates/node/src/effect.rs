@@ -73,7 +73,7 @@ pub enum CloseReason {
 }
 
 /// Facts for the operator's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A session did not speak for its timeout.
     Expiring {
@@ -86,6 +86,11 @@ pub enum Notice {
     Stalled {
         /// For how long, ms.
         ms: i64,
+    },
+    /// A write passed the soft limit of a quota; more such writes within a short time are not told.
+    OverSoftQuota {
+        /// The path with the quota.
+        path: String,
     },
 }
 

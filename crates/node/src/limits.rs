@@ -14,3 +14,6 @@ pub const STALL_TICKS: i64 = 3;
 
 /// Room that a record needs besides the request that caused it: header, digest, a sequence number, counters.
 pub const RECORD_OVERHEAD: usize = 256;
+
+/// Time between two notices of passed soft quotas, ms.
+pub const QUOTA_NOTICE_INTERVAL_MS: i64 = 1000;

@@ -25,7 +25,7 @@ use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect, Notice};
 use crate::input::{ConnId, Input, Now, WriteRequest};
-use crate::limits::STALL_TICKS;
+use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
 use crate::reaper::{Reaper, ReaperConfig};
 use crate::sessions::{Sessions, TimeoutBounds};
 
@@ -83,6 +83,7 @@ pub struct Standalone {
     /// The last tick, or the beginning.
     last_tick: i64,
     disk_full: bool,
+    next_quota_notice: Option<i64>,
     scratch: Vec<u8>,
 }
 
@@ -121,6 +122,7 @@ impl Standalone {
             sessions,
             last_tick: now.mono,
             disk_full: false,
+            next_quota_notice: None,
             scratch: Vec::new(),
             config,
         }
@@ -335,7 +337,13 @@ impl Standalone {
             time: now.wall,
             kind,
         };
-        let Prepared { txn, digest, shape } = prepared;
+        let Prepared {
+            txn,
+            digest,
+            shape,
+            over_soft_quota,
+        } = prepared;
+        self.note_soft_quota(now, over_soft_quota, effects);
         let record = Record {
             header,
             txn,
@@ -351,6 +359,7 @@ impl Standalone {
             txn: record.txn,
             digest,
             shape,
+            over_soft_quota: None,
         };
         let committed = Committed {
             header,
@@ -362,6 +371,15 @@ impl Standalone {
             then,
             refusals: Vec::new(),
         });
+    }
+
+    /// Tells the operator, but not for every write that goes on beyond the limit.
+    fn note_soft_quota(&mut self, now: Now, over: Option<String>, effects: &mut Vec<Effect>) {
+        let Some(path) = over else { return };
+        if self.next_quota_notice.is_none_or(|next| now.mono >= next) {
+            self.next_quota_notice = Some(now.mono + QUOTA_NOTICE_INTERVAL_MS);
+            effects.push(Effect::Notice(Notice::OverSoftQuota { path }));
+        }
     }
 
     fn synced(&mut self, now: Now, zxid: Zxid, effects: &mut Vec<Effect>) {

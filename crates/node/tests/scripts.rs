@@ -141,6 +141,7 @@ stories! {
     disk_full_keeps_the_order
     sessions_moved_leave_no_late_writes
     order_of_reads_and_writes
+    quotas_soft_and_hard
     order_of_events_and_replies
     auth_overtakes
     watches_fire_once

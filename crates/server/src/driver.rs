@@ -464,6 +464,9 @@ fn log_notice(notice: Notice) {
         } => {
             info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
         }
+        Notice::OverSoftQuota { path } => {
+            warn!("Quota exceeded: {path} is beyond its soft limit");
+        }
         Notice::Stalled { ms } => {
             warn!("this process stood still for {ms}ms; session timeouts are extended by as much");
         }

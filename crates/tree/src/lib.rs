@@ -15,6 +15,7 @@ pub mod acl;
 mod acl_table;
 pub mod apply;
 pub mod auth;
+mod create_kind;
 pub mod expiry;
 pub mod image;
 mod index;

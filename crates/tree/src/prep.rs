@@ -11,22 +11,22 @@
 use std::sync::Arc;
 
 use rookeeper_proto::acl::{Acl, AclRequest, perms};
-use rookeeper_proto::code::{CreateMode, ErrorCode, MAX_TTL_MS, OpCode, Owner};
+use rookeeper_proto::code::{ErrorCode, Owner};
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::multi::WriteOp;
 use rookeeper_proto::path;
 use rookeeper_proto::request::{Check, Create, Delete, SetAcl, SetData, Write};
 use rookeeper_proto::stat::StatPersisted;
 use rookeeper_proto::txn::{
-    CheckTxn, CreateKind, CreateTxn, DIGEST_VERSION, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
-    TxnDigest,
+    CheckTxn, CreateTxn, DIGEST_VERSION, DeleteTxn, SetAclTxn, SetDataTxn, Txn, TxnDigest,
 };
 
 use crate::acl;
 use crate::apply;
 use crate::auth::{AuthConfig, Identities};
+use crate::create_kind::{Kind, Maker};
 use crate::pending::Pending;
-use crate::quota::{self, Limits, Usage};
+use crate::quota::{self, Limits, Usage, Verdict};
 use crate::tree::{self, Known, Tree};
 
 /// Settings that change what is allowed.
@@ -100,6 +100,8 @@ pub struct Prepared {
     pub digest: Option<TxnDigest>,
     /// What the reply carries if it succeeds.
     pub shape: ReplyShape,
+    /// The path of a quota whose soft limit this passes: allowed, and worth a line in the log.
+    pub over_soft_quota: Option<String>,
 }
 
 /// Judges one write. `zxid` is the place it will have, `time` the clock in ms since 1970.
@@ -120,6 +122,7 @@ pub fn prepare(
         zxid,
         time,
         acl_bytes: 0,
+        over_soft_quota: None,
     };
     let (txn, shape) = match judge.write(write) {
         Ok(judged) => judged,
@@ -129,7 +132,13 @@ pub fn prepare(
         Txn::Error(_) => None,
         _ => judge.digest(),
     };
-    Prepared { txn, digest, shape }
+    let over_soft_quota = judge.over_soft_quota;
+    Prepared {
+        txn,
+        digest,
+        shape,
+        over_soft_quota,
+    }
 }
 
 /// Judges the begin of a session, which always succeeds.
@@ -147,6 +156,7 @@ pub fn prepare_session(
         txn,
         digest,
         shape: ReplyShape::Header,
+        over_soft_quota: None,
     }
 }
 
@@ -166,23 +176,17 @@ struct Judge<'a> {
     time: i64,
     /// Bytes of the ACLs so far: expanding `auth` may make a request far longer than it came.
     acl_bytes: usize,
+    /// The path of a quota whose soft limit the request passes.
+    over_soft_quota: Option<String>,
 }
 
-type Judged<T> = Result<T, ErrorCode>;
-
-/// A create whose flags have been judged.
-struct Kind {
-    mode: CreateMode,
-    owner: Owner,
-    txn: CreateKind,
-    shape: ReplyShape,
-}
+pub(crate) type Judged<T> = Result<T, ErrorCode>;
 
 impl Judge<'_> {
     fn write(&mut self, write: &Write) -> Judged<(Txn, ReplyShape)> {
         match write {
             Write::Create(create) => {
-                let kind = self.kind_of(create)?;
+                let kind = self.maker().alone(create)?;
                 self.create(create, kind)
             }
             Write::Delete(delete) => Ok((self.delete(delete)?, ReplyShape::Header)),
@@ -236,78 +240,11 @@ impl Judge<'_> {
 
     // Create.
 
-    /// The flag checks of a create outside a multi, where the operation decides the kind.
-    fn kind_of(&self, create: &Create) -> Judged<Kind> {
-        let mode = CreateMode::from_i32(create.flags).ok_or(ErrorCode::BadArguments)?;
-        if mode.is_ttl() && !self.rules.extended_types {
-            return Err(ErrorCode::Unimplemented);
+    fn maker(&self) -> Maker {
+        Maker {
+            extended_types: self.rules.extended_types,
+            session: self.author.session,
         }
-        if mode.is_ttl() != (create.op == OpCode::CreateTtl) {
-            return Err(ErrorCode::BadArguments);
-        }
-        let container = create.op == OpCode::CreateContainer;
-        self.kind(create, mode, container, create.op == OpCode::Create2)
-    }
-
-    /// The same inside a multi, where the flags decide (client protocol 2.4). A flag that does not go with its operation makes the
-    /// whole multi undecodable.
-    fn kind_in_multi(&self, create: &Create) -> Judged<Kind> {
-        let ttl_op = create.op == OpCode::CreateTtl;
-        let mode = CreateMode::from_i32(create.flags).ok_or(if ttl_op {
-            ErrorCode::BadArguments
-        } else {
-            ErrorCode::MarshallingError
-        })?;
-        if mode.is_ttl() && !ttl_op {
-            return Err(ErrorCode::MarshallingError);
-        }
-        if mode.is_ttl() && !self.rules.extended_types {
-            return Err(ErrorCode::Unimplemented);
-        }
-        let container = create.op == OpCode::CreateContainer || mode == CreateMode::Container;
-        // 3.8 cannot read type 15 inside a multi, so it is logged as type 1; the reply still has the stat.
-        let mut kind = self.kind(create, mode, container, false)?;
-        if create.op == OpCode::Create2 {
-            kind.shape = ReplyShape::PathAndStat;
-        }
-        Ok(kind)
-    }
-
-    fn kind(&self, create: &Create, mode: CreateMode, container: bool, stat: bool) -> Judged<Kind> {
-        let ephemeral = mode.is_ephemeral();
-        let (owner, txn) = if container {
-            (Owner::Container, CreateKind::Container)
-        } else if mode.is_ttl() {
-            if !(1..=MAX_TTL_MS).contains(&create.ttl) {
-                return Err(ErrorCode::BadArguments);
-            }
-            (Owner::Ttl(create.ttl), CreateKind::Ttl { ttl: create.ttl })
-        } else {
-            let owner = if ephemeral {
-                Owner::Session(self.author.session)
-            } else {
-                Owner::None
-            };
-            let plain = CreateKind::Plain { ephemeral };
-            (
-                owner,
-                if stat {
-                    CreateKind::WithStat { ephemeral }
-                } else {
-                    plain
-                },
-            )
-        };
-        let shape = match txn {
-            CreateKind::Plain { .. } => ReplyShape::Path,
-            _ => ReplyShape::PathAndStat,
-        };
-        Ok(Kind {
-            mode,
-            owner,
-            txn,
-            shape,
-        })
     }
 
     fn create(&mut self, create: &Create, kind: Kind) -> Judged<(Txn, ReplyShape)> {
@@ -588,7 +525,7 @@ impl Judge<'_> {
         match op {
             WriteOp::Create(create) => {
                 let undecodable =
-                    self.kind_in_multi(create).err() == Some(ErrorCode::MarshallingError);
+                    self.maker().in_multi(create).err() == Some(ErrorCode::MarshallingError);
                 create.path.is_none() || undecodable
             }
             WriteOp::Delete(delete) => delete.path.is_none(),
@@ -600,7 +537,7 @@ impl Judge<'_> {
     fn multi_op(&mut self, op: &WriteOp) -> Judged<(Txn, ReplyShape)> {
         match op {
             WriteOp::Create(create) => {
-                let kind = self.kind_in_multi(create)?;
+                let kind = self.maker().in_multi(create)?;
                 self.create(create, kind)
             }
             WriteOp::Delete(delete) => Ok((self.delete(delete)?, ReplyShape::Header)),
@@ -611,7 +548,7 @@ impl Judge<'_> {
 
     // Quota.
 
-    fn check_quota(&self, path: &str, change: Usage) -> Judged<()> {
+    fn check_quota(&mut self, path: &str, change: Usage) -> Judged<()> {
         if !self.rules.enforce_quota {
             return Ok(());
         }
@@ -627,11 +564,12 @@ impl Judge<'_> {
         };
         let limits = Limits::parse(limits).ok_or(ErrorCode::MarshallingError)?;
         let usage = Usage::parse(usage).ok_or(ErrorCode::MarshallingError)?;
-        if limits.forbid(usage, change) {
-            Err(ErrorCode::QuotaExceeded)
-        } else {
-            Ok(())
+        match limits.judge(usage, change) {
+            Verdict::Forbidden => return Err(ErrorCode::QuotaExceeded),
+            Verdict::Noted => self.over_soft_quota = Some(prefix.to_owned()),
+            Verdict::Fine => {}
         }
+        Ok(())
     }
 }
 

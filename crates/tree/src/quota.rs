@@ -113,15 +113,34 @@ impl Limits {
         Some(limits)
     }
 
-    /// True when going from `now` by `change` passes a hard limit.
+    /// What going from `now` by `change` means. Where there is a hard limit, the soft one of the same kind does not count.
     #[must_use]
-    pub const fn forbid(&self, now: Usage, change: Usage) -> bool {
+    pub const fn judge(&self, now: Usage, change: Usage) -> Verdict {
         const fn over(limit: i64, now: i64, change: i64) -> bool {
             limit > -1 && change != 0 && now.saturating_add(change) > limit
         }
-        over(self.hard.count, now.count, change.count)
-            || over(self.hard.bytes, now.bytes, change.bytes)
+        let Self { soft, hard } = *self;
+        if over(hard.count, now.count, change.count) || over(hard.bytes, now.bytes, change.bytes) {
+            Verdict::Forbidden
+        } else if hard.count < 0 && over(soft.count, now.count, change.count)
+            || hard.bytes < 0 && over(soft.bytes, now.bytes, change.bytes)
+        {
+            Verdict::Noted
+        } else {
+            Verdict::Fine
+        }
     }
+}
+
+/// What a quota says of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Within all limits.
+    Fine,
+    /// Beyond a soft limit: allowed, and told to the operator.
+    Noted,
+    /// Beyond a hard limit.
+    Forbidden,
 }
 
 /// What parts the pairs of a text.
@@ -225,14 +244,20 @@ mod tests {
     fn only_hard_limits_forbid() {
         let limits = Limits::parse(b"count=1,bytes=1,countHardLimit=2").unwrap();
         let now = Usage { count: 2, bytes: 9 };
-        assert!(limits.forbid(now, Usage { count: 1, bytes: 0 }));
-        assert!(!limits.forbid(
-            now,
-            Usage {
-                count: 0,
-                bytes: 100
-            }
-        ));
+        assert_eq!(
+            limits.judge(now, Usage { count: 1, bytes: 0 }),
+            Verdict::Forbidden
+        );
+        assert_eq!(
+            limits.judge(
+                now,
+                Usage {
+                    count: 0,
+                    bytes: 100
+                }
+            ),
+            Verdict::Noted
+        );
     }
 
     #[test]

@@ -201,7 +201,7 @@ fn request(what: &str, args: &mut ArgumentConsumer<'_>, body: &mut Vec<u8>) -> O
         "create" | "create2" | "container" | "ttl" | "delete" | "set" | "check" => {
             let mut words = vec![what.to_owned()];
             words.extend(std::iter::from_fn(|| args.next_pos().map(Into::into)));
-            for key in ["flags", "acl", "ttl", "v"] {
+            for key in ["flags", "acl", "ttl", "v", "data"] {
                 words.extend(args.take_key(key).map(|value| format!("{key}={value}")));
             }
             put_write(&words, body)
@@ -234,7 +234,7 @@ fn put_op(words: &[String], body: &mut Vec<u8>) -> Outcome<()> {
     Ok(())
 }
 
-/// `create PATH [DATA] [flags=N] [acl=..] [ttl=N]`, `delete PATH [v=N]`, `set PATH [DATA] [v=N]`, `check PATH [v=N]`.
+/// DATA with an equals sign is given as `data=DATA`. `create PATH [DATA] [flags=N] [acl=..] [ttl=N]`, `delete PATH [v=N]`, `set PATH [DATA] [v=N]`, `check PATH [v=N]`.
 fn put_write(words: &[String], body: &mut Vec<u8>) -> Outcome<OpCode> {
     let key = |name: &str| {
         words
@@ -246,7 +246,9 @@ fn put_write(words: &[String], body: &mut Vec<u8>) -> Outcome<OpCode> {
         .filter(|word| !word.contains('='))
         .collect();
     let path = text(plain.first().map(|path| path.as_str()))?;
-    let data = plain.get(1).map(|data| data.as_bytes());
+    let data = key("data")
+        .or_else(|| plain.get(1).map(|data| data.as_str()))
+        .map(str::as_bytes);
     if path == "null" {
         body.put_buffer(None);
     } else {

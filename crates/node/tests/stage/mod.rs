@@ -412,6 +412,9 @@ impl Stage {
             Effect::Notice(Notice::Stalled { ms }) => {
                 self.say(&format!("notice: stood still for {ms} ms"))
             }
+            Effect::Notice(Notice::OverSoftQuota { path }) => {
+                self.say(&format!("notice: {path} is beyond its soft quota"))
+            }
         }
     }
 
