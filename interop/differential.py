@@ -39,6 +39,7 @@ DIFFERENCES = {
     "watcher types 4, 5": "unknown to 3.8.0, and its types 1, 2 include the persistent ones: never sent for such paths",
     "several watch modes": "3.8.0 keeps one mode per connection and path: each pair uses one mode only",
     "check outside multi": "3.8.0 never answers: not sent",
+    "the old connection of a session that moved": "3.8.0 sometimes leaves it open: only ours must close it",
     "pipelined behind setACL": "3.8.0 may judge by the old ACL: nothing is sent behind a setACL before its reply",
     "checkWatches": "3.8.0 says yes when anybody watches the path: not sent",
     "undecodable single writes": "3.8.0 spends a zxid on them, 3.9 does not: not sent",
@@ -145,6 +146,11 @@ class Side:
                 while True:
                     old.frame()
             except Closed:
+                old.close()
+            except TimeoutError:
+                # 3.8.0 now and then forgets to close it; a client of today would wait for its own timeout.
+                if not self.server.is_java:
+                    raise
                 old.close()
         self.slots[step.slot] = new
         return ["attached", new.refused, new.timeout, new.session == old.session, new.password == old.password]
