@@ -15,7 +15,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use rookeeper_proto::code::OpCode;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -302,13 +301,6 @@ async fn prepare(server: &str, keys: &[String], data: &[u8]) -> io::Result<()> {
         format!("{ROOT}/keys"),
         format!("{ROOT}/new"),
     ];
-    for room in &rooms {
-        let mut out = Vec::new();
-        wire::create(&mut out, 1, room, b"", 0);
-        connection.call(&out).await?;
-    }
-    let mut out = Vec::new();
-    wire::read(&mut out, 1, OpCode::Exists, &rooms[1], false);
-    connection.call(&out).await?;
+    special::create_all(&mut connection, rooms.iter(), b"", 1).await?;
     special::create_all(&mut connection, keys.iter(), data, SETUP_DEPTH).await
 }
