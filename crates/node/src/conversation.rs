@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! - Requests take effect in the order sent: a read waits until the writes before it are answered, a write until the reads before
-//!   it are answered. A run of writes is in flight together.
+//!   it are answered. Only reads of bounded size between two writes go along with the first, so that the whole run is in flight
+//!   together.
 //! - `auth` and `sasl` are executed on receipt and may overtake. A request counts with the identities at its receipt.
 //! - After closeSession or a fault that closes, nothing more is taken.
 
@@ -22,8 +23,8 @@ use rookeeper_tree::auth::{self, AuthConfig, AuthOutcome, Identities};
 use rookeeper_tree::watches::WatcherId;
 use thiserror::Error;
 
-use crate::input::{ConnId, Input, WriteRequest};
-use crate::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS};
+use crate::input::{ConnId, Input, ReadBehind, WriteRequest};
+use crate::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS, MAX_RUN};
 use crate::reads::{self, View, WatchGate};
 
 /// Why a connection ends by its client's doing. What is queued for it is written out first.
@@ -96,7 +97,7 @@ pub struct Answered {
     pub xid: Xid,
     /// When it was received, as told to [`Conversation::receive`].
     pub received_at: i64,
-    /// Bytes of the answer; 0 for writes, whose answers come by another way.
+    /// Bytes of the answer; 0 for writes and what travelled with them, whose answers come by another way.
     pub bytes: usize,
 }
 
@@ -159,7 +160,7 @@ impl Conversation {
         self.queue.len() + self.in_flight.len()
     }
 
-    /// Writes on their way.
+    /// Writes on their way, and the reads that travel with them.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
@@ -292,7 +293,7 @@ impl Conversation {
         self.queued_bytes = 0;
     }
 
-    /// `count` writes were answered, the oldest first; each is told to `answered`.
+    /// `count` requests in flight were answered, the oldest first; each is told to `answered`.
     pub fn completed(&mut self, count: usize, mut answered: impl FnMut(Answered)) {
         self.in_flight
             .drain(..count.min(self.in_flight.len()))
@@ -306,7 +307,7 @@ impl Conversation {
         };
         while let Some(next) = self.queue.front_mut() {
             let What::Body(body) = &next.what else { return };
-            if !OpCode::from_i32(next.header.op).is_some_and(is_ordered) {
+            if !is_ordered(next.header.op) {
                 return;
             }
             let Ok(Request::Write(write)) = request::decode(next.header.op, body) else {
@@ -325,6 +326,38 @@ impl Conversation {
             let identities = own.unwrap_or_else(|| Arc::clone(&self.identities));
             submit.push(self.write(session, header, at, write, identities));
         }
+    }
+
+    /// Takes the reads that follow a write, if another write follows them and they may travel. Else they wait here: the answer to
+    /// the write will wake this connection, which then serves them.
+    fn take_reads_between(&mut self) -> Vec<ReadBehind> {
+        let most = MAX_RUN.saturating_sub(self.in_flight.len());
+        let travels = |queued: &&Queued| queued.may_travel();
+        let count = self.queue.iter().take(most).take_while(travels).count();
+        let then_write = self.queue.get(count).is_some_and(Queued::is_ordered);
+        if count == 0 || !then_write {
+            return Vec::new();
+        }
+        let (in_flight, queued_bytes) = (&mut self.in_flight, &mut self.queued_bytes);
+        let now = &self.identities;
+        let travel = |queued: Queued| {
+            let What::Body(body) = queued.what else {
+                return None;
+            };
+            *queued_bytes -= queued.bytes;
+            in_flight.push_back(Answered {
+                op: queued.header.op,
+                xid: queued.header.xid,
+                received_at: queued.at,
+                bytes: 0,
+            });
+            Some(ReadBehind {
+                header: queued.header,
+                body,
+                identities: queued.identities.unwrap_or_else(|| Arc::clone(now)),
+            })
+        };
+        self.queue.drain(..count).filter_map(travel).collect()
     }
 
     fn write(
@@ -346,6 +379,7 @@ impl Conversation {
             session,
             xid: header.xid,
             write,
+            behind: self.take_reads_between(),
             identities,
         })
     }
@@ -393,7 +427,7 @@ impl Conversation {
                         session,
                         identities,
                     };
-                    serve(view, reader, next.header, &body, out);
+                    reads::answer(view, reader, next.header, &body, out);
                 }
             }
             answered(Answered {
@@ -411,26 +445,30 @@ impl Conversation {
 }
 
 impl Queued {
+    fn is_ordered(&self) -> bool {
+        matches!(self.what, What::Body(_)) && is_ordered(self.header.op)
+    }
+
     fn is_answered_here(&self) -> bool {
-        match self.what {
-            What::Refusal { .. } => true,
-            What::Body(_) => !OpCode::from_i32(self.header.op).is_some_and(is_ordered),
-        }
+        !self.is_ordered()
+    }
+
+    /// True for reads whose answer is no larger than a znode: lists of children or watches take their time here, not where writes
+    /// of everybody are committed.
+    fn may_travel(&self) -> bool {
+        let small = matches!(
+            OpCode::from_i32(self.header.op),
+            Some(OpCode::Exists | OpCode::GetData | OpCode::Ping | OpCode::Sync)
+        );
+        small && matches!(self.what, What::Body(_))
     }
 }
 
-fn serve<W: WatchGate>(
-    view: &View<'_, W>,
-    reader: reads::Reader<'_>,
-    header: RequestHeader,
-    body: &Bytes,
-    out: &mut Vec<u8>,
-) {
-    let zxid = view.tree.last_zxid();
-    match request::decode(header.op, body) {
-        Ok(Request::Ping) => response::reply_header(out, Xid::PING, zxid, ErrorCode::Ok),
-        Ok(Request::Read(read)) => reads::serve(view, reader, header.xid, &read, out),
-        _ => response::reply_header(out, header.xid, zxid, ErrorCode::MarshallingError),
+impl Answered {
+    /// True for what the member ordered.
+    #[must_use]
+    pub fn is_update(&self) -> bool {
+        is_ordered(self.op)
     }
 }
 
@@ -448,19 +486,21 @@ fn answer_sasl(xid: Xid, body: &Bytes, out: &mut Vec<u8>) -> Result<(), Fault> {
 }
 
 /// The operations that the member orders; everything else is answered by the connection that asked.
-const fn is_ordered(op: OpCode) -> bool {
+fn is_ordered(op: i32) -> bool {
     matches!(
-        op,
-        OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::SetData
-            | OpCode::SetAcl
-            | OpCode::Multi
-            | OpCode::Reconfig
-            | OpCode::CloseSession
+        OpCode::from_i32(op),
+        Some(
+            OpCode::Create
+                | OpCode::Create2
+                | OpCode::CreateContainer
+                | OpCode::CreateTtl
+                | OpCode::Delete
+                | OpCode::SetData
+                | OpCode::SetAcl
+                | OpCode::Multi
+                | OpCode::Reconfig
+                | OpCode::CloseSession
+        )
     )
 }
 

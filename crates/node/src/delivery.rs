@@ -2,12 +2,13 @@
 //!
 //! Frames are encoded once, however many watchers there are; the driver copies them to the connections named here.
 
-use std::ops::Range;
+use std::cell::{RefCell, RefMut};
+use std::ops::{DerefMut, Range};
 use std::sync::Arc;
 
 use rookeeper_proto::acl::{Acl, perms};
 use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::jute::Writer;
 use rookeeper_proto::multi::{self, MultiHeader, OpResult};
 use rookeeper_proto::response;
@@ -21,7 +22,8 @@ use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::{AclOf, Change, WatchTable, WatcherId};
 
 use crate::effect::Committed;
-use crate::input::ConnId;
+use crate::input::{ConnId, ReplyTo};
+use crate::reads::{self, View, WatchGate};
 
 /// One frame and who gets it.
 #[derive(Debug)]
@@ -35,10 +37,12 @@ pub enum Delivery {
         /// Who may know; `None` is everybody.
         readers: Option<Arc<[Acl]>>,
     },
-    /// The reply to a write.
+    /// The reply to a write, and to the reads behind it.
     Reply {
         /// Where in [`Deliveries::bytes`].
-        frame: Range<usize>,
+        frames: Range<usize>,
+        /// How many they are.
+        count: usize,
         /// Whom.
         conn: ConnId,
         /// The place of the write.
@@ -75,6 +79,7 @@ pub fn commit(
     committed: &Committed,
     tree: &mut Tree,
     watches: &mut WatchTable,
+    auth: &AuthConfig,
     out: &mut Deliveries,
 ) -> bool {
     let header = &committed.header;
@@ -102,25 +107,60 @@ pub fn commit(
             });
         }
     }
-    if let Some((conn, xid)) = committed.reply_to {
+    if let Some(to) = &committed.reply_to {
         let start = out.bytes.len();
         let code = match &outcome {
             Outcome::Failed(code) => ErrorCode::from_i32(*code).unwrap_or(ErrorCode::SystemError),
             _ => ErrorCode::Ok,
         };
-        response::reply(&mut out.bytes, xid, header.zxid, code, |out| {
+        response::reply(&mut out.bytes, to.xid, header.zxid, code, |out| {
             encode_body(&committed.prepared.shape, txn, &outcome, out);
         });
-        let frame = start..out.bytes.len();
+        if !to.behind.is_empty() {
+            let watches = Held(RefCell::new(watches));
+            let view = View {
+                tree,
+                watches: &watches,
+                auth,
+            };
+            serve_behind(&view, header.session, to, &mut out.bytes);
+        }
         out.list.push(Delivery::Reply {
-            frame,
-            conn,
+            frames: start..out.bytes.len(),
+            count: 1 + to.behind.len(),
+            conn: to.conn,
             zxid: header.zxid,
         });
     }
     committed
         .digest()
         .is_none_or(|digest| digest.tree_digest == tree.digest())
+}
+
+/// Serves the reads behind a write that was just answered: appends their replies to `out`.
+pub fn serve_behind<W: WatchGate>(
+    view: &View<'_, W>,
+    session: SessionId,
+    to: &ReplyTo,
+    out: &mut Vec<u8>,
+) {
+    for read in &to.behind {
+        let reader = reads::Reader {
+            watcher: WatcherId(to.conn.0),
+            session,
+            identities: &read.identities,
+        };
+        reads::answer(view, reader, read.header, &read.body, out);
+    }
+}
+
+/// The table of watches in the hands of who commits.
+struct Held<'a>(RefCell<&'a mut WatchTable>);
+
+impl WatchGate for Held<'_> {
+    fn open(&self) -> impl DerefMut<Target = WatchTable> {
+        RefMut::map(self.0.borrow_mut(), |table| &mut **table)
+    }
 }
 
 fn encode_body(shape: &ReplyShape, txn: &Txn, outcome: &Outcome, out: &mut Vec<u8>) {

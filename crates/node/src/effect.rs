@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::{SessionId, Xid, Zxid};
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::response::ConnectResponse;
 use rookeeper_proto::txn::{TxnDigest, TxnHeader};
 use rookeeper_tree::prep::Prepared;
 
-use crate::input::ConnId;
+use crate::input::{ConnId, ReplyTo};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ pub enum Effect {
     },
     /// Answer a write that never became a transaction.
     Refuse {
-        /// Whom.
-        conn: ConnId,
-        /// Which request.
-        xid: Xid,
+        /// Whom, which request, and the reads that waited for it.
+        to: ReplyTo,
+        /// Its session.
+        session: SessionId,
         /// Header zxid.
         zxid: Zxid,
         /// Why.
@@ -102,7 +102,7 @@ pub struct Committed {
     /// What, and the digest of the tree afterwards.
     pub prepared: Prepared,
     /// Where the reply goes, if a connected client asked.
-    pub reply_to: Option<(ConnId, Xid)>,
+    pub reply_to: Option<ReplyTo>,
 }
 
 impl Committed {

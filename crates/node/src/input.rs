@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rookeeper_proto::ids::{SessionId, Xid, Zxid};
-use rookeeper_proto::request::{ConnectRequest, Write};
+use rookeeper_proto::request::{ConnectRequest, RequestHeader, Write};
 use rookeeper_tree::auth::Identities;
 
 /// A client connection of this server. Numbers are not reused while an old one may still be spoken of.
@@ -32,6 +33,31 @@ pub struct WriteRequest {
     pub write: Write,
     /// Who asks: the identities of the connection when the request was received.
     pub identities: Arc<Identities>,
+    /// Reads between this write and the next one that is in flight with it.
+    pub behind: Vec<ReadBehind>,
+}
+
+/// A read between two writes of one client that are in flight together. It must see the first and not the second, so it travels
+/// with the first and is served where that is committed.
+#[derive(Debug)]
+pub struct ReadBehind {
+    /// Number and operation.
+    pub header: RequestHeader,
+    /// The rest of its frame.
+    pub body: Bytes,
+    /// Who asks: authentication may have come between it and the write.
+    pub identities: Arc<Identities>,
+}
+
+/// Where the answers to a write, and to the reads behind it, go.
+#[derive(Debug)]
+pub struct ReplyTo {
+    /// The connection.
+    pub conn: ConnId,
+    /// The number of the write.
+    pub xid: Xid,
+    /// Served right after the write.
+    pub behind: Vec<ReadBehind>,
 }
 
 /// What happens to a member.

@@ -6,6 +6,10 @@ pub const MAX_QUEUED_REQUESTS: usize = 4096;
 /// Bytes of the bodies that wait; beyond, the socket is not read either. One request more may come, however long.
 pub const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
+/// Requests of one connection in flight beyond which no reads are sent along with the writes: bounds what the thread that commits
+/// does for one client at a time.
+pub const MAX_RUN: usize = 64;
+
 /// Containers and TTL nodes removed in one round of the reaper.
 pub const MAX_REAPED_PER_ROUND: usize = 1000;
 

@@ -4,13 +4,16 @@
 
 use std::ops::DerefMut;
 
+use bytes::Bytes;
 use rookeeper_proto::acl::{self as wire, perms};
 use rookeeper_proto::code::OpCode;
 use rookeeper_proto::code::{AddWatchMode, ErrorCode, EventType, WatcherType};
 use rookeeper_proto::ids::{SessionId, Xid};
 use rookeeper_proto::jute::Writer;
 use rookeeper_proto::multi::{self, MultiHeader, ReadOp};
-use rookeeper_proto::request::{PathWatch, Read, SetWatches, WatchList, WatchQuery};
+use rookeeper_proto::request::{
+    self, PathWatch, Read, Request, RequestHeader, SetWatches, WatchList, WatchQuery,
+};
 use rookeeper_proto::response::{self, NO_ZXID};
 use rookeeper_tree::acl;
 use rookeeper_tree::auth::{self, AuthConfig, Identities};
@@ -46,6 +49,22 @@ pub struct Reader<'a> {
 }
 
 type Answer<T> = Result<T, ErrorCode>;
+
+/// Answers one request that is no write, whose body may be malformed: appends its reply to `out`.
+pub fn answer<W: WatchGate>(
+    view: &View<'_, W>,
+    reader: Reader<'_>,
+    header: RequestHeader,
+    body: &Bytes,
+    out: &mut Vec<u8>,
+) {
+    let zxid = view.tree.last_zxid();
+    match request::decode(header.op, body) {
+        Ok(Request::Ping) => response::reply_header(out, Xid::PING, zxid, ErrorCode::Ok),
+        Ok(Request::Read(read)) => serve(view, reader, header.xid, &read, out),
+        _ => response::reply_header(out, header.xid, zxid, ErrorCode::MarshallingError),
+    }
+}
 
 /// Serves one read: appends events (of setWatches) and the reply to `out`.
 pub fn serve<W: WatchGate>(

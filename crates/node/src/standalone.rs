@@ -24,7 +24,7 @@ use rookeeper_tree::prep::{self, Author, Prepared, Rules};
 use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect, Notice};
-use crate::input::{ConnId, Input, Now, WriteRequest};
+use crate::input::{ConnId, Input, Now, ReplyTo, WriteRequest};
 use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
 use crate::reaper::{Reaper, ReaperConfig};
 use crate::sessions::{Sessions, TimeoutBounds};
@@ -249,13 +249,15 @@ impl Standalone {
             xid,
             write,
             identities,
+            behind,
         } = request;
         if !self.sessions.may_write(session, conn) {
             // Its end is on the way, or it moved: the client learns it from its closing connection.
             return;
         }
         if self.disk_full {
-            self.refuse(tree, (conn, xid), write == Write::CloseSession, effects);
+            let to = ReplyTo { conn, xid, behind };
+            self.refuse(tree, session, to, write == Write::CloseSession, effects);
             return;
         }
         let then = if write == Write::CloseSession {
@@ -265,7 +267,8 @@ impl Standalone {
             Then::Nothing
         };
         let prepared = self.judge(tree, now, session, &identities, &write);
-        self.propose(now, (session, xid), prepared, Some(conn), then, effects);
+        let to = ReplyTo { conn, xid, behind };
+        self.propose(now, (session, xid), prepared, Some(to), then, effects);
     }
 
     /// There is no room for the record. The reply waits for those of the writes in flight: clients drop a connection whose
@@ -273,7 +276,8 @@ impl Standalone {
     fn refuse(
         &mut self,
         tree: &Tree,
-        (conn, xid): (ConnId, Xid),
+        session: SessionId,
+        to: ReplyTo,
         closes: bool,
         effects: &mut Vec<Effect>,
     ) {
@@ -281,9 +285,10 @@ impl Standalone {
             Some(last) => (last.committed.header.zxid, &mut last.refusals),
             None => (tree.last_zxid(), effects),
         };
+        let conn = to.conn;
         turn.push(Effect::Refuse {
-            conn,
-            xid,
+            to,
+            session,
             zxid,
             code: ErrorCode::SystemError,
         });
@@ -323,7 +328,7 @@ impl Standalone {
         now: Now,
         (session, xid): (SessionId, Xid),
         prepared: Prepared,
-        reply: Option<ConnId>,
+        reply_to: Option<ReplyTo>,
         then: Then,
         effects: &mut Vec<Effect>,
     ) {
@@ -364,7 +369,7 @@ impl Standalone {
         let committed = Committed {
             header,
             prepared,
-            reply_to: reply.map(|conn| (conn, xid)),
+            reply_to,
         };
         self.in_flight.push_back(InFlight {
             committed,

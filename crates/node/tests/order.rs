@@ -235,6 +235,11 @@ fn run(seed: u64, kinds: &mut BTreeSet<String>) {
                 stage.settle();
             }
             4 => stage.pass(700),
+            6 | 7 => stage.corked = true,
+            8 | 9 => {
+                stage.corked = false;
+                stage.settle();
+            }
             5 if dice.roll(3) == 0 => {
                 full = !full;
                 stage.disk_full(full);
@@ -269,6 +274,7 @@ fn run(seed: u64, kinds: &mut BTreeSet<String>) {
     }
     stage.disk_full(false);
     stage.disk = DiskMode::Prompt;
+    stage.corked = false;
     stage.settle();
     listen(&mut stage, &mut stories, kinds);
     for (name, story) in &stories {

@@ -8,6 +8,7 @@
 //! - `disk hold`, `disk sync`, `disk prompt`, `disk full`, `disk room`.
 //! - `pass MS`: time passes with its ticks. `stall MS`: the process stands still, then ticks.
 //! - `late NAME PATH`: a create that NAME handed in before it was closed reaches the member now.
+//! - `cork`, `uncork`: what clients send in between reaches the server at once.
 //! - `log on|off`, `tree`, `sessions`.
 
 mod stage;
@@ -58,6 +59,11 @@ impl Runner for Story {
             "stall" => {
                 stage.mono += args.next_pos().unwrap_or_default().parse::<i64>()?;
                 stage.tick();
+            }
+            "cork" => stage.corked = true,
+            "uncork" => {
+                stage.corked = false;
+                stage.settle();
             }
             "log" => stage.show_log = args.next_pos() == Some("on"),
             "late" => {
@@ -141,6 +147,7 @@ stories! {
     disk_full_keeps_the_order
     sessions_moved_leave_no_late_writes
     order_of_reads_and_writes
+    order_of_reads_between_writes
     quotas_soft_and_hard
     order_of_events_and_replies
     auth_overtakes

@@ -1,7 +1,7 @@
 //! One client connection: its socket, and the [`Conversation`] that decides.
 //!
 //! A turn takes everything that one socket read brought, serves it under one read guard, and sends the answers with one write.
-//! Reads never leave this task; writes go to the driver and come back as mail.
+//! Writes go to the driver, with the reads between them, and come back as mail; all other reads never leave this task.
 //!
 //! Invariants:
 //! - Mail is moved to the output before anything read from the tree afterwards, so an event precedes what shows its change.
@@ -371,7 +371,12 @@ impl ClientConn<'_> {
             self.conversation.completed(mail.answered, |answered| {
                 let latency = now - answered.received_at;
                 last.note(answered.op, answered.xid, now, latency);
-                batch.answered_update(metrics, latency.unsigned_abs(), bytes);
+                let latency = latency.unsigned_abs();
+                if answered.is_update() {
+                    batch.answered_update(metrics, latency, bytes);
+                } else {
+                    batch.answered_read(metrics, latency, bytes);
+                }
             });
         }
         if let Some((session, timeout_ms)) = mail.opened {

@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::{CloseReason, Committed, Effect, Notice};
-use rookeeper_node::input::{ConnId, Input};
+use rookeeper_node::input::{ConnId, Input, ReplyTo};
 use rookeeper_node::limits::RECORD_OVERHEAD;
+use rookeeper_node::reads::View;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::{SessionId, Xid, Zxid};
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::response::{self, ConnectResponse};
 use rookeeper_storage::log_writer::{LogError, LogWriter};
 use tracing::{error, info, warn};
@@ -206,7 +207,7 @@ impl Driver {
             .connections
             .open()
             .values()
-            .filter_map(|c| c.mailbox.heard())
+            .filter_map(|c| c.mailbox.newly_heard())
             .collect();
         let (now, tree) = (self.clock.now(), self.replica.tree.read());
         self.member
@@ -235,13 +236,13 @@ impl Driver {
                     self.answer_connect(conn, response, read_only, &mut turn.touched);
                 }
                 Effect::Refuse {
-                    conn,
-                    xid,
+                    to,
+                    session,
                     zxid,
                     code,
                 } => {
                     self.apply(turn);
-                    self.refuse(conn, xid, zxid, code, &mut turn.touched);
+                    self.refuse(&to, session, (zxid, code), &mut turn.touched);
                 }
                 Effect::Close { conn, why } => {
                     self.apply(turn);
@@ -308,7 +309,8 @@ impl Driver {
         let mut tree = self.replica.tree.write();
         let mut watches = self.replica.watches.0.lock();
         for committed in chunk {
-            if !delivery::commit(committed, &mut tree, &mut watches, &mut turn.deliveries) {
+            let (auth, out) = (&self.replica.auth, &mut turn.deliveries);
+            if !delivery::commit(committed, &mut tree, &mut watches, auth, out) {
                 self.gauges
                     .digest_mismatches
                     .fetch_add(1, Ordering::Relaxed);
@@ -337,9 +339,14 @@ impl Driver {
         };
         for delivery in &deliveries.list {
             match delivery {
-                Delivery::Reply { frame, conn, zxid } => {
+                Delivery::Reply {
+                    frames,
+                    count,
+                    conn,
+                    zxid,
+                } => {
                     let Some(to) = open.get(conn) else { continue };
-                    to.mailbox.answer(frame_of(frame), *zxid);
+                    to.mailbox.answer(frame_of(frames), *count, *zxid);
                     touch(touched, &to.mailbox);
                 }
                 Delivery::Event {
@@ -394,18 +401,24 @@ impl Driver {
 
     fn refuse(
         &self,
-        conn: ConnId,
-        xid: Xid,
-        zxid: Zxid,
-        code: ErrorCode,
+        to: &ReplyTo,
+        session: SessionId,
+        (zxid, code): (Zxid, ErrorCode),
         touched: &mut Vec<Arc<Mailbox>>,
     ) {
-        let Some(mailbox) = self.mailbox(conn) else {
+        let Some(mailbox) = self.mailbox(to.conn) else {
             return;
         };
-        let mut frame = Vec::new();
-        response::reply_header(&mut frame, xid, zxid, code);
-        mailbox.answer(&frame, zxid);
+        let mut frames = Vec::new();
+        response::reply_header(&mut frames, to.xid, zxid, code);
+        let tree = self.replica.tree.read();
+        let view = View {
+            tree: &tree,
+            watches: &self.replica.watches,
+            auth: &self.replica.auth,
+        };
+        delivery::serve_behind(&view, session, to, &mut frames);
+        mailbox.answer(&frames, 1 + to.behind.len(), zxid);
         touch(touched, &mailbox);
     }
 

@@ -37,7 +37,7 @@ pub enum Ending {
 pub struct Mail {
     /// Frames.
     pub bytes: Vec<u8>,
-    /// Writes answered by these frames.
+    /// Requests in flight answered by these frames.
     pub answered: usize,
     /// Bytes of those answers.
     pub answer_bytes: usize,
@@ -72,6 +72,8 @@ pub struct Mailbox {
     session: AtomicI64,
     /// Monotonic ms at which the client was last heard of.
     heard: AtomicI64,
+    /// What the driver knows of it.
+    told: AtomicI64,
 }
 
 impl Mailbox {
@@ -85,6 +87,7 @@ impl Mailbox {
             filled: Notify::new(),
             session: AtomicI64::new(0),
             heard: AtomicI64::new(0),
+            told: AtomicI64::new(0),
         }
     }
 
@@ -109,12 +112,12 @@ impl Mailbox {
         mail.other(frame);
     }
 
-    /// Queues the reply to the oldest unanswered write.
-    pub fn answer(&self, frame: &[u8], zxid: Zxid) {
+    /// Queues the replies to the `count` oldest requests in flight.
+    pub fn answer(&self, frames: &[u8], count: usize, zxid: Zxid) {
         let mut mail = self.mail.lock();
-        mail.bytes.extend_from_slice(frame);
-        mail.answered += 1;
-        mail.answer_bytes += frame.len();
+        mail.bytes.extend_from_slice(frames);
+        mail.answered += count;
+        mail.answer_bytes += frames.len();
         mail.last_zxid = zxid;
     }
 
@@ -153,6 +156,18 @@ impl Mailbox {
     pub fn heard(&self) -> Option<(SessionId, i64)> {
         let session = self.session()?;
         Some((session, self.heard.load(Ordering::Relaxed)))
+    }
+
+    /// The session and when it was last heard of, if that is news to the driver.
+    #[must_use]
+    pub fn newly_heard(&self) -> Option<(SessionId, i64)> {
+        let at = self.heard.load(Ordering::Relaxed);
+        if self.told.load(Ordering::Relaxed) == at {
+            return None;
+        }
+        let session = self.session()?;
+        self.told.store(at, Ordering::Relaxed);
+        Some((session, at))
     }
 
     /// The session, once there is one.

@@ -87,6 +87,8 @@ pub(crate) struct Stage {
     gate: Gate,
     pub(crate) clients: BTreeMap<String, Client>,
     pub(crate) disk: DiskMode,
+    /// Frames are taken, but no connection has its turn: what comes until then comes at once.
+    pub(crate) corked: bool,
     appended: Option<Zxid>,
     pub(crate) show_log: bool,
     pub(crate) mono: i64,
@@ -113,6 +115,7 @@ impl Stage {
             gate: Gate(RefCell::new(WatchTable::new(0))),
             clients: BTreeMap::new(),
             disk: DiskMode::Prompt,
+            corked: false,
             appended: None,
             show_log: false,
             mono: 0,
@@ -195,6 +198,7 @@ impl Stage {
             xid: Xid(99),
             write: Write::Create(create),
             identities: Arc::clone(&client.identities),
+            behind: Vec::new(),
         };
         self.input(Input::Write(request));
         self.settle();
@@ -224,7 +228,7 @@ impl Stage {
 
     /// Everybody does what there is to do, until nobody has anything.
     pub(crate) fn settle(&mut self) {
-        loop {
+        while !self.corked {
             if self.disk == DiskMode::Prompt {
                 self.sync();
             }
@@ -354,6 +358,7 @@ impl Stage {
                     &committed,
                     &mut self.tree,
                     &mut self.gate.0.borrow_mut(),
+                    &self.config.rules.auth,
                     &mut deliveries,
                 );
                 assert!(
@@ -381,16 +386,24 @@ impl Stage {
                 }
             }
             Effect::Refuse {
-                conn,
-                xid,
+                to,
+                session,
                 zxid,
                 code,
             } => {
-                let Some(client) = self.client(conn) else {
+                let mut frames = Vec::new();
+                response::reply_header(&mut frames, to.xid, zxid, code);
+                let view = View {
+                    tree: &self.tree,
+                    watches: &self.gate,
+                    auth: &self.config.rules.auth,
+                };
+                delivery::serve_behind(&view, session, &to, &mut frames);
+                let Some(client) = self.client(to.conn) else {
                     return;
                 };
-                response::reply_header(&mut client.mail.bytes, xid, zxid, code);
-                client.mail.answered += 1;
+                client.mail.bytes.extend(frames);
+                client.mail.answered += 1 + to.behind.len();
             }
             Effect::Close { conn, why } => {
                 let why = self.close_reason(why);
@@ -422,15 +435,20 @@ impl Stage {
         let auth = self.config.rules.auth.clone();
         for delivery in &deliveries.list {
             match delivery {
-                Delivery::Reply { frame, conn, .. } => {
+                Delivery::Reply {
+                    frames,
+                    count,
+                    conn,
+                    ..
+                } => {
                     let Some(client) = self.client(*conn) else {
                         continue;
                     };
                     client
                         .mail
                         .bytes
-                        .extend_from_slice(&deliveries.bytes[frame.clone()]);
-                    client.mail.answered += 1;
+                        .extend_from_slice(&deliveries.bytes[frames.clone()]);
+                    client.mail.answered += count;
                 }
                 Delivery::Event {
                     frame,
