@@ -12,7 +12,7 @@ use rookeeper_storage::dirs::{Compression, DataDirs};
 use rookeeper_storage::disk::{Disk, DiskError};
 use rookeeper_storage::snapshot_writer::{SnapshotWriter, Trailer};
 use rookeeper_tree::image::Image;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::driver::Gauges;
 use crate::inbox::{Inbox, Message};
@@ -20,6 +20,12 @@ use crate::replica::Replica;
 
 /// Bytes of the image taken under one read guard.
 const CHUNK: usize = 64 * 1024;
+/// A snapshot begins at the earliest this many times as long after the end of the one before as that one took: at most a quarter of
+/// the time, and of a core, goes into snapshots, however fast the writes come. Loading the log that is longer for it takes no
+/// longer than writing the snapshot took.
+const REST: u32 = 3;
+/// What the thread that writes a snapshot adds to its niceness: on a busy machine clients come first.
+const NICENESS: i32 = 5;
 /// How long the end of the server waits for a snapshot to be given up: while its thread lives the directory is locked.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -49,7 +55,10 @@ pub struct Snapshots {
     bytes: u64,
     due_count: u64,
     due_bytes: Option<u64>,
-    writing: bool,
+    /// When the one that is being written was begun.
+    begun: Option<Instant>,
+    /// The time to rest is over then.
+    rested: Instant,
     /// The server ends: no more chunks.
     stop: Arc<AtomicBool>,
     /// Disconnected when the thread that writes has ended.
@@ -79,7 +88,8 @@ impl Snapshots {
             bytes: 0,
             due_count: 0,
             due_bytes: None,
-            writing: false,
+            begun: None,
+            rested: Instant::now(),
             stop: Arc::default(),
             thread: None,
         };
@@ -115,16 +125,14 @@ impl Snapshots {
     /// True when it is time to roll the log and write a snapshot.
     #[must_use]
     pub fn due(&self) -> bool {
-        self.appended > self.due_count || self.due_bytes.is_some_and(|due| self.bytes > due)
+        let enough =
+            self.appended > self.due_count || self.due_bytes.is_some_and(|due| self.bytes > due);
+        enough && self.begun.is_none() && Instant::now() >= self.rested
     }
 
-    /// Opens an image of the tree and writes it in the background. If one is being written, the log was rolled and that is all.
+    /// Opens an image of the tree and writes it in the background. Only when [`Self::due`].
     pub fn begin(&mut self, replica: &Arc<Replica>, inbox: &Arc<Inbox>, gauges: &Arc<Gauges>) {
         self.draw();
-        if self.writing {
-            warn!("Too busy to snap, skipping: the snapshot before is still being written");
-            return;
-        }
         let Ok(image) = replica.tree.write().open_image() else {
             return;
         };
@@ -146,6 +154,8 @@ impl Snapshots {
             .spawn(move || {
                 let _alive: mpsc::Sender<()> = alive;
                 let _done = done;
+                // Where it is not allowed the snapshot is written all the same. Linux means the calling thread.
+                let _ = rustix::process::nice(NICENESS);
                 if job.write(image) {
                     gauges.snapshots.fetch_add(1, Ordering::Relaxed);
                 }
@@ -153,7 +163,7 @@ impl Snapshots {
             });
         match started {
             Ok(_) => {
-                self.writing = true;
+                self.begun = Some(Instant::now());
                 self.thread = Some(thread);
             }
             Err(error) => {
@@ -163,8 +173,10 @@ impl Snapshots {
     }
 
     /// The background is free again.
-    pub const fn ended(&mut self) {
-        self.writing = false;
+    pub fn ended(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.rested = Instant::now() + begun.elapsed() * REST;
+        }
     }
 }
 
