@@ -293,7 +293,7 @@ impl World {
         while writer.next_chunk(&self.tree, BUDGET, &mut bytes) {}
         self.tree.close_image();
         let mut source = Slice(&bytes);
-        let loaded = image::load(&mut source, self.tree.last_zxid(), options());
+        let loaded = image::load(&mut source, self.tree.last_zxid(), 0, options());
         let loaded = loaded.expect("our own image loads");
         assert_eq!(loaded.digest(), self.tree.digest(), "image");
         assert!(loaded.sessions().eq(self.tree.sessions()), "sessions");

@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(mut reader) = SnapshotReader::open(&disk, &file) else {
         return;
     };
-    let Ok(tree) = image::load(&mut reader, ZXID, options()) else {
+    let Ok(tree) = image::load(&mut reader, ZXID, 0, options()) else {
         return;
     };
     let _ = reader.finish();
@@ -59,7 +59,7 @@ fn write_and_load(mut tree: Tree) {
     let mut writer = tree.open_image().expect("no other image is open");
     while writer.next_chunk(&tree, PIECE, &mut bytes) {}
     tree.close_image();
-    let again = image::load(&mut Slice(&bytes), ZXID, options()).expect("our own image loads");
+    let again = image::load(&mut Slice(&bytes), ZXID, 0, options()).expect("our own image loads");
     assert_eq!(again.digest(), tree.digest());
     assert_eq!(again.node_count(), tree.node_count());
 }

@@ -301,7 +301,7 @@ impl ClientConn<'_> {
             };
             if self.input.len() < 4 + len {
                 // Room for what may come at once, never for what was only announced.
-                self.read_size = (4 + len - self.input.len()).clamp(READ_SMALL, READ_LARGE);
+                self.read_size = (4 + len - self.input.len()).clamp(self.read_size, READ_LARGE);
                 break;
             }
             self.input.advance(4);

@@ -23,6 +23,9 @@ use tracing::{error, info, warn};
 
 use crate::snapshots::SnapshotOptions;
 
+/// What a znode takes in a snapshot at least, about: to guess how many there are.
+const BYTES_PER_ZNODE: u64 = 160;
+
 /// Why there is no database.
 #[derive(Debug, Error)]
 pub enum RecoveryError {
@@ -211,9 +214,12 @@ fn load(
     options: TreeOptions,
 ) -> Result<(Tree, Trailer), LoadError> {
     let mut reader = SnapshotReader::open(disk, file)?;
-    let tree = image::load(&mut reader, file.zxid, options).map_err(|source| LoadError::Image {
-        path: file.path.clone(),
-        source,
+    let expected = usize::try_from(file.len / BYTES_PER_ZNODE).unwrap_or(0);
+    let tree = image::load(&mut reader, file.zxid, expected, options).map_err(|source| {
+        LoadError::Image {
+            path: file.path.clone(),
+            source,
+        }
     })?;
     let trailer = reader.finish()?;
     if let Some((zxid, digest)) = trailer.digest

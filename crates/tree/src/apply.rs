@@ -146,11 +146,6 @@ impl Tree {
         let Some(parent) = self.find(parent_path) else {
             return NO_NODE;
         };
-        if let Some(there) = self.child(parent, name.as_bytes()) {
-            self.replace_acl(there, &create.acl);
-            self.count_created_child(parent, stamp.zxid, create.parent_cversion);
-            return Outcome::Failed(ErrorCode::NodeExists.code());
-        }
         let acl = self.acls.acquire(&create.acl);
         let stat = StatPersisted {
             czxid: stamp.zxid,
@@ -162,7 +157,15 @@ impl Tree {
             ..StatPersisted::default()
         };
         let data = create.data.as_deref();
-        let id = self.insert_below(parent, name, path, data, acl, &stat);
+        let id = match self.insert_below(parent, name, path, data, acl, &stat) {
+            Ok(id) => id,
+            Err(there) => {
+                self.acls.release(acl);
+                self.replace_acl(there, &create.acl);
+                self.count_created_child(parent, stamp.zxid, create.parent_cversion);
+                return Outcome::Failed(ErrorCode::NodeExists.code());
+            }
+        };
         self.count_created_child(parent, stamp.zxid, create.parent_cversion);
         self.quota_after_create(path, data.map_or(0, <[u8]>::len));
         changes.push(self.changed(ChangeKind::Created, Cow::Borrowed(path), id));

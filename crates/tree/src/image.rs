@@ -304,8 +304,14 @@ pub enum ImageError {
     Twice(String),
 }
 
-/// Builds the tree at `zxid` from a stream.
-pub fn load(source: &mut dyn Source, zxid: Zxid, options: TreeOptions) -> Result<Tree, ImageError> {
+/// Builds the tree at `zxid` from a stream. `expected` is a guess at the number of znodes, which costs memory if too high and time
+/// if too low.
+pub fn load(
+    source: &mut dyn Source,
+    zxid: Zxid,
+    expected: usize,
+    options: TreeOptions,
+) -> Result<Tree, ImageError> {
     let mut loader = Loader {
         tree: Tree::bare(options),
         acls: HashMap::default(),
@@ -313,6 +319,7 @@ pub fn load(source: &mut dyn Source, zxid: Zxid, options: TreeOptions) -> Result
         path: String::new(),
         data: Vec::new(),
     };
+    loader.tree.expect(expected);
     loader.sessions(source)?;
     loader.acl_map(source)?;
     while loader.node(source)? {}
@@ -408,8 +415,10 @@ impl Loader {
             if !path.is_empty() {
                 return Err(ImageError::NoRoot(path.to_owned()));
             }
-            tree.insert_below(NodeId::ROOT, "", "", data, acl, stat);
-            return Ok(());
+            let root = tree.insert_below(NodeId::ROOT, "", "", data, acl, stat);
+            return root
+                .map(|_| ())
+                .map_err(|_| ImageError::Twice(path.to_owned()));
         }
         // Below the root the parent's path is empty: "/" would be found all the same.
         let (parent_path, name) = path
@@ -422,10 +431,8 @@ impl Loader {
                 .find(parent_path)
                 .ok_or_else(|| ImageError::NoParent(path.to_owned()))?,
         };
-        if tree.child(parent, name.as_bytes()).is_some() {
-            return Err(ImageError::Twice(path.to_owned()));
-        }
-        tree.insert_below(parent, name, path, data, acl, stat);
+        tree.insert_below(parent, name, path, data, acl, stat)
+            .map_err(|_| ImageError::Twice(path.to_owned()))?;
         if self.parent.as_ref().is_none_or(|(_, id)| *id != parent) {
             let (known, id) = self.parent.get_or_insert_default();
             known.clear();
@@ -576,7 +583,7 @@ mod tests {
         tree.close_image();
         assert!(round > 10);
 
-        let loaded = load(&mut Slice(&bytes), image.zxid(), TreeOptions::default()).unwrap();
+        let loaded = load(&mut Slice(&bytes), image.zxid(), 0, TreeOptions::default()).unwrap();
         assert_eq!(describe(&loaded), expected);
         assert_eq!((loaded.digest(), image.digest()), (digest, digest));
         assert_eq!(
@@ -589,7 +596,7 @@ mod tests {
     #[test]
     fn streams_that_are_no_image_are_refused() {
         let empty = b"\0\0\0\0\0\0\0\0\0\0\0\x01/";
-        let load = |bytes: &[u8]| load(&mut Slice(bytes), Zxid(1), TreeOptions::default());
+        let load = |bytes: &[u8]| load(&mut Slice(bytes), Zxid(1), 0, TreeOptions::default());
         assert!(matches!(load(empty), Err(ImageError::NoRoot(_))));
         assert!(matches!(load(&empty[..9]), Err(ImageError::Source(_))));
         let mut tree = Tree::new(TreeOptions::default());

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::znode::{NodeId, Slab};
 
@@ -45,12 +46,24 @@ impl Index {
         self.shards.get(shard(hash))?.find(hash, same).copied()
     }
 
-    /// Adds a znode that is not there; its parent and name are set.
-    pub(crate) fn insert(&mut self, slab: &Slab, id: NodeId) {
-        let of = |id: &NodeId| hash(&self.hasher, slab.get(*id).parent, slab.get(*id).name());
-        let hash = of(&id);
-        if let Some(table) = self.shards.get_mut(shard(hash)) {
-            table.insert_unique(hash, id, of);
+    /// The place of the child `name` of `parent`, taken or free. Who takes it gives its znode that parent and name at once.
+    pub(crate) fn entry(&mut self, slab: &Slab, parent: NodeId, name: &[u8]) -> Entry<'_, NodeId> {
+        let hasher = &self.hasher;
+        let of = |id: &NodeId| hash(hasher, slab.get(*id).parent, slab.get(*id).name());
+        let same = |id: &NodeId| {
+            let znode = slab.get(*id);
+            znode.parent == parent.0 && znode.name() == name
+        };
+        let hash = hash(hasher, parent.0, name);
+        self.shards[shard(hash)].entry(hash, same, of)
+    }
+
+    /// Makes room for `more` znodes at once: growing step by step would hash each of them again and again.
+    pub(crate) fn reserve(&mut self, slab: &Slab, more: usize) {
+        let hasher = &self.hasher;
+        let of = |id: &NodeId| hash(hasher, slab.get(*id).parent, slab.get(*id).name());
+        for shard in &mut self.shards {
+            shard.reserve(more / SHARDS, of);
         }
     }
 

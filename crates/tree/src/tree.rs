@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
 use rookeeper_proto::acl::{Acl, perms};
 use rookeeper_proto::code::Owner;
 use rookeeper_proto::ids::{SessionId, Zxid};
@@ -393,6 +394,11 @@ impl Tree {
 
     // Raw changes. Each keeps the invariants of the module.
 
+    /// Makes room for about so many znodes.
+    pub(crate) fn expect(&mut self, znodes: usize) {
+        self.index.reserve(&self.slab, znodes);
+    }
+
     /// Adds a znode; the parent must be there, except for the root (empty path), which comes first.
     pub(crate) fn insert(
         &mut self,
@@ -406,10 +412,11 @@ impl Tree {
             Some((parent, name)) => (self.find(parent)?, name),
         };
         let acl = self.acls.acquire(acl);
-        Some(self.insert_below(parent, name, path, data, acl, stat))
+        self.insert_below(parent, name, path, data, acl, stat).ok()
     }
 
-    /// As [`Self::insert`], with the parent and the ACL (already acquired) at hand.
+    /// As [`Self::insert`], with the parent and the ACL (already acquired) at hand. An existing znode is left alone and returned as
+    /// the error.
     pub(crate) fn insert_below(
         &mut self,
         parent: NodeId,
@@ -418,8 +425,16 @@ impl Tree {
         data: Option<&[u8]>,
         acl: AclId,
         stat: &StatPersisted,
-    ) -> NodeId {
-        let id = self.slab.allocate();
+    ) -> Result<NodeId, NodeId> {
+        let is_root = self.slab.live_count() == 0;
+        let id = if is_root {
+            self.slab.allocate()
+        } else {
+            match self.index.entry(&self.slab, parent, name.as_bytes()) {
+                Entry::Occupied(there) => return Err(*there.get()),
+                Entry::Vacant(free) => *free.insert(self.slab.allocate()).get(),
+            }
+        };
         self.note_born(id);
         let mut znode = Znode::default();
         znode.set_persisted(stat);
@@ -429,19 +444,16 @@ impl Tree {
         znode.live = true;
         znode.undigested = path.starts_with(UNDIGESTED_PREFIX);
         znode.content_crc = content_crc(path, data);
-        if id != NodeId::ROOT {
+        if !is_root {
             znode.slot = self.slab.get_mut(parent).push_child(id);
         }
         self.data_size += (path.len().max(1) + data.map_or(0, <[u8]>::len)) as u64;
         *self.slab.get_mut(id) = znode;
-        if id != NodeId::ROOT {
-            self.index.insert(&self.slab, id);
-        }
         if stat.ephemeral_owner != 0 {
             self.set_owner(id, stat.ephemeral_owner);
         }
         self.digest_again(id);
-        id
+        Ok(id)
     }
 
     fn set_owner(&mut self, id: NodeId, raw: i64) {

@@ -190,7 +190,7 @@ fn a_claimed_count_is_no_reason_to_allocate_or_to_linger() {
             taken: &taken,
             waste: Vec::new(),
         };
-        assert!(image::load(&mut source, Zxid(1), OPTIONS).is_err());
+        assert!(image::load(&mut source, Zxid(1), 0, OPTIONS).is_err());
         assert!(taken.get() < 10, "{}", taken.get());
     }
 }

@@ -474,7 +474,7 @@ fn patch_count(mut bytes: Vec<u8>, zxid: Zxid, count: i32) -> Tree {
         extended_types: true,
         hash_seed: 1,
     };
-    rookeeper_tree::image::load(&mut Slice(bytes, 0), zxid, options).unwrap()
+    rookeeper_tree::image::load(&mut Slice(bytes, 0), zxid, 1000, options).unwrap()
 }
 
 #[test]

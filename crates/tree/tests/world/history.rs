@@ -207,7 +207,7 @@ impl Source for Slice<'_> {
 }
 
 pub(crate) fn load(bytes: &[u8], zxid: usize) -> Result<Tree, ImageError> {
-    image::load(&mut Slice { left: bytes }, Zxid(zxid as i64), OPTIONS)
+    image::load(&mut Slice { left: bytes }, Zxid(zxid as i64), 10, OPTIONS)
 }
 
 /// The image of a tree, in one go.
