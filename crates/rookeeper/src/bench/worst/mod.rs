@@ -42,7 +42,7 @@ pub(super) enum Worst {
     },
     /// One client asks for much and hardly reads, while others read.
     SlowReader {
-        /// How long the others are measured, each of three times.
+        /// How long the others are measured, each of four times.
         #[arg(long, default_value_t = 4)]
         seconds: u64,
     },
