@@ -21,7 +21,7 @@ pub(super) enum Worst {
         /// Children of the crowded one.
         #[arg(long, default_value_t = 1_000_000)]
         children: usize,
-        /// How long each of the two is measured.
+        /// How long each of three loads is measured.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },

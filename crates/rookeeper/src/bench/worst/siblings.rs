@@ -6,13 +6,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ratio;
-use crate::bench::meter::Watch;
+use crate::bench::meter::{Watch, round};
 use crate::bench::setup::{SETUP_DEPTH, room, run_name};
 use crate::bench::traffic::{Traffic, ask_all};
 use crate::bench::wire::{self, Connection};
 
 /// Children of the parent that is compared with.
 const FEW: usize = 10;
+/// What is compared.
+const RATE: &str = "operations_per_second";
+const CPU: &str = "server_cpu_us_per_operation";
 /// Connections, and requests of each outstanding.
 const CONNECTIONS: usize = 50;
 const DEPTH: usize = 16;
@@ -40,13 +43,27 @@ pub(super) async fn run(
         lasting: Duration::from_secs(seconds),
         echo: false,
     };
-    let few = come_and_go(&traffic, "ten siblings", &few).await?;
+    let ten = "ten siblings";
+    let few_before = come_and_go(&traffic, ten, &few).await?;
     let many = come_and_go(&traffic, &format!("{children} siblings"), &many).await?;
+    // Before and after: the machine may change meanwhile.
+    let few_after = come_and_go(&traffic, ten, &few).await?;
+    let mean = |field: &str| {
+        let figure = |report: &Value| report.get(field).and_then(Value::as_f64);
+        Some(round(f64::midpoint(
+            figure(&few_before)?,
+            figure(&few_after)?,
+        )))
+    };
+    let few = json!({ RATE: mean(RATE), CPU: mean(CPU) });
     Ok(json!({
         "work": format!("create and delete with {children} siblings"),
         "made_in_ms": filled_ms,
-        "ratio": ratio(&many, &few, "operations_per_second"),
+        "ratio": ratio(&many, &few, RATE),
+        "cpu_ratio": ratio(&many, &few, CPU),
         "few": few,
+        "few_before": few_before,
+        "few_after": few_after,
         "many": many,
     }))
 }
