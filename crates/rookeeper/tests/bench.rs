@@ -1,5 +1,6 @@
 //! Every workload of `rookeeper bench` runs against our own server, small, and finds what it asks for.
 #![allow(
+    clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::indexing_slicing,
     clippy::unwrap_used,
