@@ -141,13 +141,11 @@ def worst_table(targets, figures):
         digits = 0 if max(ours or 0, java or 0) >= 1000 else 2
         times = ratio(ours, java) if better is HIGH else ratio(java, ours)
         ceiling = number(figures.of(*CEILINGS[keys])) if keys in CEILINGS else "-"
-        about = [target for target in targets if "siblings" in target.row and keys[:2] == ("siblings", "many") and keys[2] == RATE]
+        about = [target for target in targets if "siblings" in target.row and keys == ("siblings", "many", RATE)]
         yield (f"| {title} | {number(ours, digits)} | {number(java, digits)} | {times} | {ceiling} "
                f"| {verdicts(about, figures)} |")
-    for who in ("ours", "java"):
-        for name, report in getattr(figures, who).items():
-            if isinstance(report, dict) and "failed" in report:
-                yield f"| {name} failed ({'Rookeeper' if who == 'ours' else 'Java'}): {report['failed']} | - | - | - | - | - |"
+    for name, who, report in figures.failures():
+        yield f"| {name} failed: {report} | {'here' if who == 'ours' else '-'} | {'here' if who == 'java' else '-'} | - | - | - |"
 
 
 def growth_table(targets, figures):

@@ -22,6 +22,14 @@ class Figures:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
+    def failures(self):
+        """Name, server and message of each bench that could not be finished."""
+        for who in ("ours", "java"):
+            for name, report in getattr(self, who).items():
+                # A number counts connections that failed: a result like others.
+                if isinstance(report, dict) and isinstance(report.get("failed"), str):
+                    yield name, who, report["failed"]
+
 
 @dataclass
 class Target:
