@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Longest latency that is told apart, ns.
 const MAX_LATENCY_NS: u64 = 60_000_000_000;
+/// Whole seconds below which the slowest says nothing about the others.
+const MIN_WINDOWS: usize = 3;
 
 /// CPU time and memory of a process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,7 +135,8 @@ impl Meter {
             .get(1..self.per_second.len().saturating_sub(1))
             .unwrap_or_default();
         let average = whole.iter().sum::<u64>() as f64 / whole.len().max(1) as f64;
-        let slowest_share = whole.iter().min().map(|least| *least as f64 / average);
+        let slowest = whole.iter().min().filter(|_| whole.len() >= MIN_WINDOWS);
+        let slowest_share = slowest.map(|least| *least as f64 / average);
         let cpu = server.map(|(before, after)| after.cpu_s - before.cpu_s);
         json!({
             "work": name,
