@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Longest latency that is told apart, ns.
 const MAX_LATENCY_NS: u64 = 60_000_000_000;
+/// Whole seconds below which the slowest says nothing about the others.
+const MIN_WINDOWS: usize = 3;
 
 /// CPU time and memory of a process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,6 +20,8 @@ pub(super) struct Usage {
     pub(super) cpu_s: f64,
     /// Resident memory, bytes.
     pub(super) resident: u64,
+    /// The most that was resident since the process began, bytes.
+    pub(super) peak_resident: u64,
 }
 
 impl Usage {
@@ -29,13 +33,31 @@ impl Usage {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        let memory = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kib * 1024)
+        };
         Some(Self {
             cpu_s: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
-            resident: kib * 1024,
+            resident: memory("VmRSS:")?,
+            peak_resident: memory("VmHWM:")?,
         })
     }
+}
+
+/// CPU time of the threads that a process has now, s, in the scheduler's nanoseconds: for what takes less than some ticks. Threads
+/// that have ended are not in it.
+pub(super) fn fine_cpu_s(pid: Option<u32>) -> Option<f64> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid?)).ok()?;
+    let mut sum_ns = 0;
+    for task in tasks {
+        // A thread may end meanwhile.
+        let schedstat = fs::read_to_string(task.ok()?.path().join("schedstat")).unwrap_or_default();
+        let ran = schedstat.split_whitespace().next().unwrap_or_default();
+        sum_ns += ran.parse::<u64>().unwrap_or_default();
+    }
+    Some(sum_ns as f64 / 1e9)
 }
 
 /// What one connection, or all of them, measured.
@@ -93,7 +115,8 @@ impl Meter {
         self.latencies.len()
     }
 
-    fn micros(&self, quantile: f64) -> f64 {
+    /// The latency below which this share of the replies came, us.
+    pub(super) fn micros(&self, quantile: f64) -> f64 {
         self.latencies.value_at_quantile(quantile) as f64 / 1000.0
     }
 
@@ -111,6 +134,9 @@ impl Meter {
             .per_second
             .get(1..self.per_second.len().saturating_sub(1))
             .unwrap_or_default();
+        let average = whole.iter().sum::<u64>() as f64 / whole.len().max(1) as f64;
+        let slowest = whole.iter().min().filter(|_| whole.len() >= MIN_WINDOWS);
+        let slowest_share = slowest.map(|least| *least as f64 / average);
         let cpu = server.map(|(before, after)| after.cpu_s - before.cpu_s);
         json!({
             "work": name,
@@ -118,6 +144,7 @@ impl Meter {
             "seconds": round(seconds),
             "operations_per_second": (count as f64 / seconds).round(),
             "slowest_second": whole.iter().min(),
+            "slowest_second_share": slowest_share.map(round),
             "errors": self.errors,
             "p50_us": round(self.micros(0.5)),
             "p90_us": round(self.micros(0.9)),
@@ -127,6 +154,7 @@ impl Meter {
             "server_cpu_us_per_operation": cpu.map(|s| round(s * 1e6 / count.max(1) as f64)),
             "server_cores": cpu.map(|s| round(s / seconds)),
             "server_resident_bytes": server.map(|(_, after)| after.resident),
+            "server_peak_resident_bytes": server.map(|(_, after)| after.peak_resident),
         })
     }
 }

@@ -3,27 +3,29 @@
 //! One thread, so that on a small machine the server keeps a core of its own. Requests are pipelined: each connection keeps
 //! `--depth` of them outstanding.
 
+mod append;
 mod echo;
+mod fanout;
+mod load;
 mod meter;
+mod setup;
 mod special;
+mod traffic;
 mod wire;
 mod work;
+mod worst;
 
-use std::collections::VecDeque;
 use std::io;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
-use tokio::task::JoinSet;
 
-use meter::{Meter, Usage};
-use wire::Connection;
-use work::{Generator, ROOT, Work};
-
-/// Creates in flight while the keys are made.
-const SETUP_DEPTH: usize = 200;
+use append::AppendOptions;
+use fanout::Fanout;
+use load::LoadOptions;
+use worst::Worst;
 
 /// Options of all benches.
 #[derive(Debug, Args)]
@@ -53,6 +55,9 @@ enum What {
         /// How often.
         #[arg(long, default_value_t = 20)]
         rounds: usize,
+        /// The server is `echo --fanout`.
+        #[arg(long)]
+        echo: bool,
     },
     /// Sessions that only ping.
     Idle {
@@ -89,37 +94,17 @@ enum What {
         /// Bytes of a reply behind its header.
         #[arg(long, default_value_t = 172)]
         reply: usize,
+        /// A setData makes it write an event to every connection.
+        #[arg(long)]
+        fanout: bool,
     },
-}
-
-#[derive(Debug, Args)]
-struct LoadOptions {
-    /// What is asked.
-    work: Work,
-    /// Connections.
-    #[arg(short, long, default_value_t = 50)]
-    connections: usize,
-    /// Requests of a connection outstanding at once.
-    #[arg(short, long, default_value_t = 1)]
-    depth: usize,
-    /// Bytes of data.
-    #[arg(long, default_value_t = 100)]
-    size: usize,
-    /// Znodes the requests go to.
-    #[arg(long, default_value_t = 1000)]
-    keys: usize,
-    /// Reads per hundred of `mixed`.
-    #[arg(long, default_value_t = 90)]
-    reads: u32,
-    /// How long.
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Load before the measurement.
-    #[arg(long, default_value_t = 0)]
-    warm_up: u64,
-    /// The server is an echo: no session, no znodes.
-    #[arg(long)]
-    echo: bool,
+    /// Records appended and synced without a server: the ceiling of writes.
+    Append(AppendOptions),
+    /// What hurts a server most.
+    Worst {
+        #[command(subcommand)]
+        case: Worst,
+    },
 }
 
 /// Runs a bench.
@@ -131,6 +116,7 @@ pub(crate) fn run(bench: &Bench) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
+    raise_descriptor_limit();
     match runtime.block_on(measure(bench)) {
         Ok(report) => {
             show(&report, bench.json);
@@ -150,157 +136,59 @@ fn show(report: &Value, json: bool) {
         println!("{report}");
         return;
     }
+    show_fields(report, "");
+}
+
+fn show_fields(report: &Value, indent: &str) {
     for (name, value) in report.as_object().into_iter().flatten() {
-        if !value.is_null() {
-            println!("{name:<28} {value}");
+        match value {
+            Value::Null => {}
+            Value::Object(_) => {
+                println!("{indent}{name}");
+                show_fields(value, &format!("{indent}  "));
+            }
+            _ => println!("{:<32} {value}", format!("{indent}{name}")),
         }
     }
+}
+
+/// Thousands of connections need a descriptor each. Where it cannot be raised, opening them says so.
+fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let most = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, most).unwrap_or_default();
 }
 
 async fn measure(bench: &Bench) -> io::Result<Value> {
     let (server, pid) = (bench.server.as_str(), bench.pid);
     match &bench.what {
-        What::Load(options) => load(server, pid, options).await,
-        What::Fanout { watchers, rounds } => special::fanout(server, pid, *watchers, *rounds).await,
+        What::Load(options) => load::load(server, pid, options).await,
+        What::Fanout {
+            watchers,
+            rounds,
+            echo,
+        } => {
+            let fanout = Fanout {
+                server,
+                pid,
+                watchers: *watchers,
+                rounds: *rounds,
+                echo: *echo,
+            };
+            fanout.run().await
+        }
         What::Idle { sessions, seconds } => special::idle(server, pid, *sessions, *seconds).await,
         What::Storm { connections } => special::storm(server, *connections).await,
         What::Fill { znodes, size } => special::fill(server, pid, *znodes, *size).await,
         What::Watches { watches } => special::watches(server, pid, *watches).await,
-        What::Echo { reply } => echo::serve(server, *reply).await.map(|()| Value::Null),
-    }
-}
-
-async fn load(server: &str, pid: Option<u32>, options: &LoadOptions) -> io::Result<Value> {
-    let keys: Vec<String> = (0..options.keys.max(1))
-        .map(|n| format!("{ROOT}/keys/key-{n:016}"))
-        .collect();
-    let data = vec![b'x'; options.size];
-    if !options.echo {
-        prepare(server, &keys, &data).await?;
-    }
-    if options.warm_up > 0 {
-        drive(
-            server,
-            options,
-            &keys,
-            &data,
-            Duration::from_secs(options.warm_up),
-        )
-        .await?;
-    }
-    let before = Usage::of(pid);
-    let begun = Instant::now();
-    let meter = drive(
-        server,
-        options,
-        &keys,
-        &data,
-        Duration::from_secs(options.seconds),
-    )
-    .await?;
-    let took = begun.elapsed();
-    let name = format!(
-        "{:?} C{}D{}",
-        options.work, options.connections, options.depth
-    )
-    .to_lowercase();
-    Ok(meter.report(&name, took, before.zip(Usage::of(pid))))
-}
-
-async fn drive(
-    server: &str,
-    options: &LoadOptions,
-    keys: &[String],
-    data: &[u8],
-    lasting: Duration,
-) -> io::Result<Meter> {
-    let mut connections = Vec::new();
-    for _ in 0..options.connections {
-        connections.push(match options.echo {
-            true => Connection::connect(server).await?,
-            false => Connection::open(server).await?,
-        });
-    }
-    let run = run_name();
-    let begun = Instant::now();
-    let mut running = JoinSet::new();
-    for (number, connection) in connections.into_iter().enumerate() {
-        let generator = Generator::new(
-            options.work,
-            options.reads,
-            keys.to_vec(),
-            data.to_vec(),
-            (&run, number),
-        );
-        running.spawn(keep_busy(
-            connection,
-            generator,
-            options.depth,
-            begun,
-            lasting,
-        ));
-    }
-    let mut all = Meter::new();
-    while let Some(done) = running.join_next().await {
-        all.merge(&done.map_err(io::Error::other)??);
-    }
-    Ok(all)
-}
-
-/// A name that no other run has: creates must not meet their own past.
-fn run_name() -> String {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    format!("{:x}", since.as_micros())
-}
-
-async fn keep_busy(
-    mut connection: Connection,
-    mut generator: Generator,
-    depth: usize,
-    begun: Instant,
-    lasting: Duration,
-) -> io::Result<Meter> {
-    let mut meter = Meter::new();
-    let mut sent = VecDeque::with_capacity(depth);
-    let mut out = Vec::new();
-    let mut xid = 0_i32;
-    loop {
-        let now = Instant::now();
-        let over = now - begun >= lasting;
-        if over && sent.is_empty() {
-            return Ok(meter);
+        What::Echo { reply, fanout } => {
+            echo::serve(server, *reply, *fanout).await?;
+            Ok(Value::Null)
         }
-        out.clear();
-        while !over && sent.len() < depth {
-            xid = xid.wrapping_add(1) & i32::MAX;
-            generator.next(xid, &mut out);
-            sent.push_back(now);
-        }
-        if !out.is_empty() {
-            connection.send(&out).await?;
-        }
-        connection.fill().await?;
-        let now = Instant::now();
-        while let Some(reply) = connection.reply() {
-            if reply.xid != -1
-                && let Some(at) = sent.pop_front()
-            {
-                meter.note(now - at, reply.err, now - begun);
-            }
-        }
+        What::Append(options) => append::append(options),
+        What::Worst { case } => worst::run(server, pid, case).await,
     }
-}
-
-/// Makes the znodes the requests go to.
-async fn prepare(server: &str, keys: &[String], data: &[u8]) -> io::Result<()> {
-    let mut connection = Connection::open(server).await?;
-    let rooms = [
-        ROOT.to_owned(),
-        format!("{ROOT}/keys"),
-        format!("{ROOT}/new"),
-    ];
-    special::create_all(&mut connection, rooms.iter(), b"", 1).await?;
-    special::create_all(&mut connection, keys.iter(), data, SETUP_DEPTH).await
 }
