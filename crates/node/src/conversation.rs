@@ -20,6 +20,7 @@ use rookeeper_proto::jute::{DecodeError, Reader as Fields, Writer};
 use rookeeper_proto::request::{self, Auth, ConnectRequest, Request, RequestHeader, Write};
 use rookeeper_proto::response::{self, NO_ZXID};
 use rookeeper_tree::auth::{self, AuthConfig, AuthOutcome, Identities};
+use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::WatcherId;
 use thiserror::Error;
 
@@ -384,6 +385,12 @@ impl Conversation {
         })
     }
 
+    /// Lets the znodes of the next `count` requests come into the processor's caches while nothing waits for them yet.
+    pub fn warm(&self, tree: &Tree, count: usize) {
+        let next = self.queue.iter().take(count);
+        tree.warm(next.filter_map(Queued::path_of_read));
+    }
+
     /// True when [`Self::serve_reads`] has something to do.
     #[must_use]
     pub fn wants_to_read(&self) -> bool {
@@ -451,6 +458,19 @@ impl Queued {
 
     fn is_answered_here(&self) -> bool {
         !self.is_ordered()
+    }
+
+    /// The path of a read that looks at one znode.
+    fn path_of_read(&self) -> Option<&str> {
+        let What::Body(body) = &self.what else {
+            return None;
+        };
+        match OpCode::from_i32(self.header.op)? {
+            OpCode::Exists | OpCode::GetData | OpCode::GetChildren | OpCode::GetChildren2 => {
+                std::str::from_utf8(Fields::new(body).buffer().ok()??).ok()
+            }
+            _ => None,
+        }
     }
 
     /// True for reads whose answer is no larger than a znode: lists of children or watches take their time here, not where writes

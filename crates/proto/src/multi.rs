@@ -60,6 +60,19 @@ pub enum WriteOp {
     Check(Check),
 }
 
+impl WriteOp {
+    /// The path it names, as it came.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(c) => c.path.as_deref(),
+            Self::Delete(d) => d.path.as_deref(),
+            Self::SetData(s) => s.path.as_deref(),
+            Self::Check(c) => c.path.as_deref(),
+        }
+    }
+}
+
 /// An operation of a multiRead. Its watch flag is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadOp<'a> {

@@ -219,6 +219,21 @@ pub enum Write {
 }
 
 impl Write {
+    /// The paths it names, as they came.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let (one, several) = match self {
+            Self::Create(c) => (c.path.as_deref(), &[][..]),
+            Self::Delete(d) => (d.path.as_deref(), &[][..]),
+            Self::SetData(s) => (s.path.as_deref(), &[][..]),
+            Self::SetAcl(s) => (s.path.as_deref(), &[][..]),
+            Self::DeleteContainer(path) => (Some(path.as_str()), &[][..]),
+            Self::Multi(ops) => (None, ops.as_slice()),
+            Self::BrokenMulti | Self::Reconfig(_) | Self::CloseSession => (None, &[][..]),
+        };
+        one.into_iter()
+            .chain(several.iter().filter_map(multi::WriteOp::path))
+    }
+
     /// About how many bytes of path, data and ACLs it carries.
     #[must_use]
     pub fn size_hint(&self) -> usize {

@@ -50,7 +50,7 @@ const HELD_BYTES: usize = 16 * 1024 * 1024;
 /// How long reads are served under one guard: then a waiting writer, and other connections of this thread, have their turn.
 const READ_SLICE: Duration = Duration::from_millis(1);
 /// Reads between two looks at the clock.
-const READS_PER_LOOK: usize = 8;
+const READS_PER_LOOK: usize = 16;
 /// Watched paths of a closed connection that are forgotten under one lock.
 const FORGET_CHUNK: usize = 1024;
 /// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
@@ -446,6 +446,7 @@ impl ClientConn<'_> {
                 self.unfinished = true;
                 break;
             }
+            self.conversation.warm(&tree, READS_PER_LOOK);
             for _ in 0..READS_PER_LOOK {
                 let out = self.output.tail();
                 let one = out.len() + 1;

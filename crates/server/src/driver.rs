@@ -21,6 +21,7 @@ use rookeeper_node::reads::View;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::code::ErrorCode;
 use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_proto::request::Write;
 use rookeeper_proto::response::{self, ConnectResponse};
 use rookeeper_storage::log_writer::{LogError, LogWriter};
 use tracing::{error, info, warn};
@@ -187,6 +188,7 @@ impl Driver {
     fn take_messages(&mut self, turn: &mut Turn) {
         let now = self.clock.now();
         let tree = self.replica.tree.read();
+        tree.warm(turn.messages.iter().flat_map(paths_in));
         for message in turn.messages.drain(..) {
             match message {
                 Message::Input(input) => self.member.handle(&tree, now, input, &mut turn.effects),
@@ -459,6 +461,14 @@ fn touch(touched: &mut Vec<Arc<Mailbox>>, mailbox: &Arc<Mailbox>) {
     {
         touched.push(Arc::clone(mailbox));
     }
+}
+
+fn paths_in(message: &Message) -> impl Iterator<Item = &str> {
+    let write = match message {
+        Message::Input(Input::Write(request)) => Some(&request.write),
+        _ => None,
+    };
+    write.into_iter().flat_map(Write::paths)
 }
 
 fn announced_bytes(message: &Message) -> usize {

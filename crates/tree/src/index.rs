@@ -37,6 +37,16 @@ impl Index {
         }
     }
 
+    /// Where a child is found; for [`Self::guess`].
+    pub(crate) fn hash(&self, parent: NodeId, name: &[u8]) -> u64 {
+        hash(&self.hasher, parent.0, name)
+    }
+
+    /// The child that probably has this hash: nothing is compared.
+    pub(crate) fn guess(&self, hash: u64) -> Option<NodeId> {
+        self.shards.get(shard(hash))?.find(hash, |_| true).copied()
+    }
+
     pub(crate) fn get(&self, slab: &Slab, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         let hash = hash(&self.hasher, parent.0, name);
         let same = |id: &NodeId| {

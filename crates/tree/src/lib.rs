@@ -24,5 +24,6 @@ pub mod prep;
 pub mod quota;
 pub mod reaper;
 pub mod tree;
+mod warm;
 pub mod watches;
 mod znode;

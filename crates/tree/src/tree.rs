@@ -46,7 +46,7 @@ pub struct TreeOptions {
 #[derive(Debug)]
 pub struct Tree {
     pub(crate) slab: Slab,
-    index: Index,
+    pub(crate) index: Index,
     pub(crate) options: TreeOptions,
     /// Raw owners of the few znodes that have one. Never iterated for a result without sorting.
     pub(crate) owners: HashMap<NodeId, i64, FixedState>,
