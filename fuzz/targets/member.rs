@@ -195,7 +195,8 @@ impl World {
             watches: &self.watches,
             auth: &self.auth,
         };
-        let served = self.conversations[at].serve_reads(&view, BUDGET, &mut out, |_| {});
+        let served =
+            self.conversations[at].serve_reads(&view, (usize::MAX, BUDGET), &mut out, |_| {});
         whole_frames(&out);
         if served.is_err() {
             self.hang_up(at);
@@ -220,7 +221,7 @@ impl World {
                 Effect::Append { zxid, record } => self.append(zxid, record),
                 Effect::Apply(committed) => self.apply(&committed),
                 Effect::Connected { conn, response, .. } => self.connected(conn, &response),
-                Effect::Refuse { conn, .. } => self.answered(conn),
+                Effect::Refuse { to, .. } => self.answered(to.conn, 1 + to.behind.len()),
                 Effect::Close { conn, .. } => {
                     if let Some(at) = self.place_of(conn) {
                         self.hang_up(at);
@@ -246,26 +247,32 @@ impl World {
     fn apply(&mut self, committed: &Committed) {
         let mut deliveries = Deliveries::default();
         let mut watches = self.watches.0.borrow_mut();
-        let same = delivery::commit(committed, &mut self.tree, &mut watches, &mut deliveries);
+        let same = delivery::commit(
+            committed,
+            &mut self.tree,
+            &mut watches,
+            &self.auth,
+            &mut deliveries,
+        );
         drop(watches);
         assert!(same, "the digest is not the promised one: {committed:?}");
         whole_frames(&deliveries.bytes);
         for delivery in &deliveries.list {
-            if let Delivery::Reply { conn, .. } = delivery {
-                self.answered(*conn);
+            if let Delivery::Reply { conn, count, .. } = delivery {
+                self.answered(*conn, *count);
             }
         }
     }
 
-    fn answered(&mut self, conn: ConnId) {
+    fn answered(&mut self, conn: ConnId, count: usize) {
         let Some(at) = self.place_of(conn) else {
             return;
         };
         assert!(
-            self.conversations[at].in_flight() > 0,
+            self.conversations[at].in_flight() >= count,
             "an answer to nothing"
         );
-        self.conversations[at].completed(1, |_| {});
+        self.conversations[at].completed(count, |_| {});
     }
 
     fn connected(&mut self, conn: ConnId, response: &rookeeper_proto::response::ConnectResponse) {

@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use crate::input::{ConnId, Input, ReadBehind, WriteRequest};
 use crate::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS, MAX_RUN};
+use crate::queued::{Queued, What, is_ordered, is_served};
 use crate::reads::{self, View, WatchGate};
 
 /// Why a connection ends by its client's doing. What is queued for it is written out first.
@@ -64,29 +65,6 @@ enum Phase {
     Open(SessionId),
     /// Nothing more is taken.
     Deaf,
-}
-
-/// A request whose turn has not come.
-#[derive(Debug)]
-struct Queued {
-    header: RequestHeader,
-    what: What,
-    /// Of the body as it came.
-    bytes: usize,
-    at: i64,
-    /// `None`: those of the connection now.
-    identities: Option<Arc<Identities>>,
-}
-
-#[derive(Debug)]
-enum What {
-    Body(Bytes),
-    /// An answer that is ready, with the zxid of its header (`None`: the last one applied) and the fault that follows.
-    Refusal {
-        code: ErrorCode,
-        zxid: Option<Zxid>,
-        then: Option<Fault>,
-    },
 }
 
 /// A request that was answered, for the statistics.
@@ -399,11 +377,11 @@ impl Conversation {
             && self.queue.front().is_some_and(Queued::is_answered_here)
     }
 
-    /// Serves the reads whose turn it is, appending replies to `out` until it holds `budget` bytes.
+    /// Serves the reads whose turn it is, appending replies to `out`: at most `count`, and none once it holds `budget` bytes.
     pub fn serve_reads<W: WatchGate>(
         &mut self,
         view: &View<'_, W>,
-        budget: usize,
+        (mut count, budget): (usize, usize),
         out: &mut Vec<u8>,
         mut answered: impl FnMut(Answered),
     ) -> Result<(), Fault> {
@@ -413,9 +391,11 @@ impl Conversation {
         if !self.in_flight.is_empty() {
             return Ok(());
         }
-        while out.len() < budget
+        while count > 0
+            && out.len() < budget
             && let Some(next) = self.queue.pop_front_if(|next| next.is_answered_here())
         {
+            count -= 1;
             let RequestHeader { xid, op } = next.header;
             self.queued_bytes -= next.bytes;
             let start = out.len();
@@ -451,39 +431,6 @@ impl Conversation {
     }
 }
 
-impl Queued {
-    fn is_ordered(&self) -> bool {
-        matches!(self.what, What::Body(_)) && is_ordered(self.header.op)
-    }
-
-    fn is_answered_here(&self) -> bool {
-        !self.is_ordered()
-    }
-
-    /// The path of a read that looks at one znode.
-    fn path_of_read(&self) -> Option<&str> {
-        let What::Body(body) = &self.what else {
-            return None;
-        };
-        match OpCode::from_i32(self.header.op)? {
-            OpCode::Exists | OpCode::GetData | OpCode::GetChildren | OpCode::GetChildren2 => {
-                std::str::from_utf8(Fields::new(body).buffer().ok()??).ok()
-            }
-            _ => None,
-        }
-    }
-
-    /// True for reads whose answer is no larger than a znode: lists of children or watches take their time here, not where writes
-    /// of everybody are committed.
-    fn may_travel(&self) -> bool {
-        let small = matches!(
-            OpCode::from_i32(self.header.op),
-            Some(OpCode::Exists | OpCode::GetData | OpCode::Ping | OpCode::Sync)
-        );
-        small && matches!(self.what, What::Body(_))
-    }
-}
-
 impl Answered {
     /// True for what the member ordered.
     #[must_use]
@@ -503,37 +450,6 @@ fn answer_sasl(xid: Xid, body: &Bytes, out: &mut Vec<u8>) -> Result<(), Fault> {
         }
         _ => Err(Fault::Security(OpCode::Sasl)),
     }
-}
-
-/// The operations that the member orders; everything else is answered by the connection that asked.
-fn is_ordered(op: i32) -> bool {
-    matches!(
-        OpCode::from_i32(op),
-        Some(
-            OpCode::Create
-                | OpCode::Create2
-                | OpCode::CreateContainer
-                | OpCode::CreateTtl
-                | OpCode::Delete
-                | OpCode::SetData
-                | OpCode::SetAcl
-                | OpCode::Multi
-                | OpCode::Reconfig
-                | OpCode::CloseSession
-        )
-    )
-}
-
-/// The operations a client may ask for.
-const fn is_served(op: OpCode) -> bool {
-    !matches!(
-        op,
-        OpCode::Notification
-            | OpCode::Check
-            | OpCode::DeleteContainer
-            | OpCode::CreateSession
-            | OpCode::Error
-    )
 }
 
 #[cfg(test)]

@@ -23,3 +23,4 @@ pub mod response;
 pub mod source;
 pub mod stat;
 pub mod txn;
+mod write;

@@ -447,12 +447,10 @@ impl ClientConn<'_> {
                 break;
             }
             self.conversation.warm(&tree, READS_PER_LOOK);
-            for _ in 0..READS_PER_LOOK {
-                let out = self.output.tail();
-                let one = out.len() + 1;
-                outcome = outcome
-                    .and_then(|()| self.conversation.serve_reads(&view, one, out, &mut note));
-            }
+            let room = OUTPUT_BUDGET - self.output.len();
+            let out = self.output.tail();
+            let bounds = (READS_PER_LOOK, out.len() + room);
+            outcome = self.conversation.serve_reads(&view, bounds, out, &mut note);
         }
         drop(last);
         self.note_sent(served);
