@@ -232,8 +232,8 @@ impl ClientConn<'_> {
     fn heard(&mut self, n: usize) {
         self.read_size = if n >= self.read_size {
             (self.read_size * 4).min(READ_LARGE)
-        } else if n * 8 < self.read_size {
-            READ_SMALL
+        } else if n * READ_WASTE < self.read_size {
+            (self.read_size / 4).max(READ_SMALL)
         } else {
             self.read_size
         };
