@@ -46,7 +46,7 @@ SINGLES = [
     ("2,000 connections at once, ms", ("storm", "all_open_ms"), 1, False, "200 ms"),
     ("resident, empty, MB", ("idle",), 1e6, False, "12 MB"),
     ("bytes per idle session (of 5,000)", ("idle sessions", "server_bytes_per_session"), 1, False, "4,096 B"),
-    ("cores for 5,000 pinging sessions", ("idle sessions", "server_cores"), 1, False, "0.01 core"),
+    ("thousandths of a core for 5,000 pinging sessions", ("idle sessions", "server_cores"), 0.001, False, "0.01 core"),
     ("bytes per watch, 1,000,000 of one client on paths of 30", ("watches", "server_bytes_per_watch"), 1, False, "48 B and its path"),
     ("resident with the filled tree, MB", ("fill", "server_resident_bytes"), 1e6, False, "260 MB"),
     ("bytes per znode, 100 B data, 20-character name", ("fill", "server_bytes_per_znode"), 1, False, None),

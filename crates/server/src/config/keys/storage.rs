@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         "snapCount",
         Number(100_000),
         HONOURED,
-        "Transactions between snapshots, half of it random; at least 2.",
+        "Transactions between snapshots, half of it random; at least 2. More while writes come so fast that snapshots would take more than a quarter of the time.",
     ),
     property(
         "snapSizeLimitInKb",
