@@ -92,6 +92,7 @@ const READ_AS_A_WHOLE: &[(&str, &str)] = &[
     ("testdata/client/", "interop/golden_client.py"),
     ("testdata/disk/dataset/", "crates/storage/tests/golden.rs"),
     ("testdata/disk/final/", "crates/storage/tests/golden.rs"),
+    ("testdata/quorum/", "crates/proto/tests/quorum.rs"),
 ];
 
 /// Golden files kept for what is not built yet: the output of the inspection tools.
