@@ -122,14 +122,14 @@ impl Packet {
     }
 }
 
-/// Moves over a packet without keeping anything of it.
+/// Moves over a packet without keeping anything of it. Refuses what [`Packet::decode`] refuses: nothing is taken by an error.
 fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     reader.i32()?;
     reader.i64()?;
     reader.buffer()?;
     for _ in 0..counted(reader)?.unwrap_or(0) {
-        reader.buffer()?;
-        reader.buffer()?;
+        reader.buffer()?.ok_or(DecodeError::Null("scheme"))?;
+        reader.buffer()?.ok_or(DecodeError::Null("id"))?;
     }
     Ok(())
 }
@@ -234,6 +234,24 @@ mod tests {
             Err(DecodeError::TooLong { .. })
         ));
         assert_eq!(Packet::take(&mut buffer, 9), Ok(None));
+    }
+
+    /// Found by fuzzing: the bytes of a refused packet were taken, and what followed was read as if nothing had happened.
+    #[test]
+    fn a_refused_packet_stays_where_it_is() {
+        let packet = Packet {
+            identities: Some(vec![Id::new("", "")]),
+            ..Packet::bare(kind::REQUEST, Zxid(1))
+        };
+        let mut bytes = encoded(&packet);
+        let scheme = bytes.len() - 8;
+        bytes[scheme..].copy_from_slice(&[0xff; 8]);
+        let mut buffer = BytesMut::from(&bytes[..]);
+        assert_eq!(
+            Packet::take(&mut buffer, LIMIT),
+            Err(DecodeError::Null("scheme"))
+        );
+        assert_eq!(buffer, bytes);
     }
 
     proptest! {
