@@ -18,6 +18,7 @@
 //!   durable.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod election;
 pub mod membership;
 pub mod properties;
 pub mod verifier;
