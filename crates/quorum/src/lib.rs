@@ -1,7 +1,8 @@
 //! Who leads, and what is committed: ZooKeeper's election and its atomic broadcast, as functions of their inputs.
 //!
 //! What lives here: the configuration of an ensemble ([`membership`], in [`properties`] syntax), what a quorum of it is
-//! ([`verifier`]), how votes compare ([`vote`]) and how a leader is found by them ([`election`]).
+//! ([`verifier`]), how votes compare ([`vote`]) and how a leader is found by them ([`election`]); how it gets a new epoch ([`epoch`]), and how a learner gets its history
+//! ([`sync_plan`]), mostly from the newest committed transactions ([`committed`]).
 //!
 //! What does not: sockets, files, clocks, sessions, and the meaning of a transaction, which is bytes with a zxid here.
 //!
@@ -18,8 +19,11 @@
 //!   durable.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod committed;
 pub mod election;
+pub mod epoch;
 pub mod membership;
 pub mod properties;
+pub mod sync_plan;
 pub mod verifier;
 pub mod vote;
