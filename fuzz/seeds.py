@@ -105,6 +105,18 @@ def moved_session():
     return cut(bytes([kind]) + f for kind, f in [*steps, (4, again), (2, close), (4, create), (5, close), (4, again)])
 
 
+def conversations_of(vector):
+    """What went one way over each connection of servers, without SASL and images."""
+    found, key = {}, None
+    for line in vector.read_text().splitlines():
+        if line.startswith("== "):
+            _, port, conn, sender, _, _, name, _ = line.split(" ")
+            key = None if name in ("AUTH", "NEXT", "SNAPSHOT_STREAM") else (port, f"{conn}-{sender}")
+        elif key and re.fullmatch(r"[0-9a-f]+", line):
+            found[key] = found.get(key, b"") + bytes.fromhex(line)
+    return found
+
+
 def main(target_dir):
     made = 0
 
@@ -135,6 +147,9 @@ def main(target_dir):
     for snapshot in sorted((TESTDATA / "disk").rglob("snapshot.*")):
         if snapshot.suffix != ".txt":
             seed("snapshot", snapshot.name, kinds.get(snapshot.suffix, b"\0") + snapshot.read_bytes())
+    for vector in sorted((TESTDATA / "quorum").glob("*.hex")):
+        for (port, conn), content in conversations_of(vector).items():
+            seed("ballot" if port == "election" else "packet", f"{vector.stem}-{conn}", content)
     for kind, texts in TEXTS.items():
         for number, text in enumerate(texts):
             seed("acl_path", f"text-{kind}-{number}", bytes([kind]) + text.encode())

@@ -40,7 +40,7 @@ const EMPTY_NAMES: &[&str] = &[
 ];
 
 /// Crates that decide: functions of their inputs.
-const PURE: &[&str] = &["proto", "tree", "node"];
+const PURE: &[&str] = &["proto", "tree", "quorum", "node"];
 
 /// What a crate that decides may not depend on, by the first part of the name.
 const IMPURE_DEPENDENCIES: &[&str] = &[
@@ -80,6 +80,7 @@ const IMPURE_PATHS: &[&str] = &[
 const LAYERS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("tree", &["proto"]),
+    ("quorum", &["proto"]),
     ("storage", &["proto"]),
     ("node", &["proto", "tree"]),
     ("server", &["proto", "tree", "storage", "node"]),
@@ -92,6 +93,7 @@ const READ_AS_A_WHOLE: &[(&str, &str)] = &[
     ("testdata/client/", "interop/golden_client.py"),
     ("testdata/disk/dataset/", "crates/storage/tests/golden.rs"),
     ("testdata/disk/final/", "crates/storage/tests/golden.rs"),
+    ("testdata/quorum/", "crates/proto/tests/quorum.rs"),
 ];
 
 /// Golden files kept for what is not built yet: the output of the inspection tools.
