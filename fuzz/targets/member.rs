@@ -19,7 +19,8 @@ use rookeeper_node::input::{ConnId, Input, Now};
 use rookeeper_node::reads::{View, WatchGate};
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
-use rookeeper_node::standalone::{Standalone, StandaloneConfig};
+use rookeeper_node::proposer::ProposerConfig;
+use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::source::{Source, SourceError};
 use rookeeper_proto::txn::Record;
@@ -79,8 +80,9 @@ fn options() -> TreeOptions {
     }
 }
 
-fn config() -> StandaloneConfig {
-    StandaloneConfig {
+fn config() -> ProposerConfig {
+    ProposerConfig {
+        server: rookeeper_proto::ids::ServerId::STANDALONE,
         tick_ms: 2000,
         tick_interval_ms: 1000,
         timeouts: TimeoutBounds {

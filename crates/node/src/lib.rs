@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod effect;
 pub mod input;
 pub mod limits;
+pub mod proposer;
 mod queued;
 pub mod reads;
 pub mod reaper;

@@ -1,482 +1,56 @@
 //! The standalone role: a member that orders, logs and commits alone.
 //!
-//! A write is judged the moment it comes, against the tree and what is in flight, gets its zxid, and waits for the disk. When the
-//! disk has it, it is committed: applied, its events delivered, its reply sent, in this order.
+//! A write waits for the disk. When the disk has it, it is committed: applied, its events delivered, its reply sent, in this order.
 //!
-//! Invariants:
-//! - `in_flight` is in zxid order without gaps; everything up to its front is committed.
-//! - A session is `closing` from the moment its closeSession is judged, so nothing of it is judged afterwards.
-//! - While the disk is full nothing is judged, so nothing waits for a disk that cannot take it.
+//! Invariant: what is durable here is committed, and nothing else is.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
-use rookeeper_proto::password;
-use rookeeper_proto::request::{ConnectRequest, Write};
-use rookeeper_proto::response::ConnectResponse;
-use rookeeper_proto::txn::{Record, TxnHeader};
-use rookeeper_tree::auth::Identities;
-use rookeeper_tree::pending::Pending;
-use rookeeper_tree::prep::{self, Author, Prepared, Rules};
 use rookeeper_tree::tree::Tree;
 
-use crate::effect::{CloseReason, Committed, Effect, Notice};
-use crate::input::{ConnId, Input, Now, ReplyTo, WriteRequest};
-use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
-use crate::reaper::{Reaper, ReaperConfig};
-use crate::sessions::{Sessions, TimeoutBounds};
-
-/// Settings of the role.
-#[derive(Debug, Clone)]
-pub struct StandaloneConfig {
-    /// The unit of session expiry, ms.
-    pub tick_ms: i64,
-    /// Time between two [`Input::Tick`]s when nothing is wrong, ms.
-    pub tick_interval_ms: i64,
-    /// Bounds of session timeouts.
-    pub timeouts: TimeoutBounds,
-    /// What is allowed.
-    pub rules: Rules,
-    /// Containers and TTL nodes.
-    pub reaper: ReaperConfig,
-    /// Keys the overlay's table; any number.
-    pub hash_seed: u64,
-}
-
-/// A transaction between its judgement and its commit.
-#[derive(Debug)]
-struct InFlight {
-    committed: Committed,
-    then: Then,
-    /// Answers to what came after it and found the disk full; empty nearly always.
-    refusals: Vec<Effect>,
-}
-
-/// What follows when a transaction is committed.
-#[derive(Debug)]
-enum Then {
-    /// Nothing more.
-    Nothing,
-    /// A session begins.
-    Begin {
-        conn: ConnId,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    },
-    /// A session ends.
-    End(CloseReason),
-}
+use crate::effect::Effect;
+use crate::input::{Input, Now};
+use crate::proposer::{Proposer, ProposerConfig};
+use crate::sessions::Sessions;
 
 /// The member.
 #[derive(Debug)]
 pub struct Standalone {
-    config: StandaloneConfig,
-    next_session: i64,
-    last_proposed: Zxid,
-    pending: Pending,
-    in_flight: VecDeque<InFlight>,
-    sessions: Sessions,
-    reaper: Reaper,
-    /// The last tick, or the beginning.
-    last_tick: i64,
-    disk_full: bool,
-    next_quota_notice: Option<i64>,
-    scratch: Vec<u8>,
-}
-
-/// The first session id of a server that starts at `wall` ms since 1970 (client protocol 3.1): wall-clock time, so that ids do not
-/// repeat while sessions of an earlier run are still in the database.
-#[must_use]
-pub const fn first_session_id(server: ServerId, wall: i64) -> i64 {
-    let id = (((wall as u64) << 24) >> 8) | ((server.0 as u64) << 56);
-    if id == 1 << 63 {
-        (id + 1) as i64
-    } else {
-        id as i64
-    }
+    proposer: Proposer,
 }
 
 impl Standalone {
     /// Begins to serve `tree` at `now`: every session in it has its full timeout again.
     #[must_use]
-    pub fn new(config: StandaloneConfig, tree: &Tree, now: Now) -> Self {
-        let mut sessions = Sessions::new(config.tick_ms);
-        for (session, timeout_ms) in tree.sessions() {
-            sessions.begin(session, timeout_ms, None, now.mono);
-        }
-        let first = first_session_id(ServerId::STANDALONE, now.wall);
-        let newest = tree
-            .sessions()
-            .map(|(id, _)| id.0)
-            .filter(|id| id >> 56 == first >> 56)
-            .max();
+    pub fn new(config: ProposerConfig, tree: &Tree, now: Now) -> Self {
         Self {
-            next_session: newest.map_or(first, |id| first.max(id + 1)),
-            last_proposed: tree.last_zxid(),
-            pending: Pending::new(config.hash_seed),
-            in_flight: VecDeque::new(),
-            reaper: Reaper::new(config.reaper),
-            sessions,
-            last_tick: now.mono,
-            disk_full: false,
-            next_quota_notice: None,
-            scratch: Vec::new(),
-            config,
+            proposer: Proposer::new(config, tree, now),
         }
     }
 
     /// Takes one input; what shall be done is added to `effects`. `tree` holds everything committed so far.
     pub fn handle(&mut self, tree: &Tree, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        let proposer = &mut self.proposer;
         match input {
-            Input::Connect { conn, request } => self.connect(tree, now, conn, &request, effects),
-            Input::Write(request) => self.write(tree, now, request, effects),
-            Input::Disconnected(conn) => self.sessions.detach(conn),
-            Input::Heard(heard) => heard
-                .into_iter()
-                .for_each(|(s, at)| self.sessions.heard(s, at)),
-            Input::Tick => self.tick(tree, now, effects),
-            Input::Synced(zxid) => self.synced(now, zxid, effects),
-            Input::DiskFull(full) => self.disk_full = full,
+            Input::Connect { conn, request } => {
+                proposer.connect(tree, now, conn, &request, effects);
+            }
+            Input::Write(request) => proposer.write(tree, now, request, effects),
+            Input::Disconnected(conn) => proposer.disconnected(conn),
+            Input::Heard(heard) => proposer.heard(heard),
+            Input::Tick => proposer.tick(tree, now, effects),
+            Input::Synced(zxid) => proposer.committed(now, zxid, effects),
+            Input::DiskFull(full) => proposer.disk_full(full),
         }
     }
 
     /// Transactions judged and not yet committed.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.proposer.in_flight()
     }
 
     /// The sessions, for reports.
     #[must_use]
     pub const fn sessions(&self) -> &Sessions {
-        &self.sessions
-    }
-
-    // Sessions.
-
-    fn connect(
-        &mut self,
-        tree: &Tree,
-        now: Now,
-        conn: ConnId,
-        request: &ConnectRequest,
-        effects: &mut Vec<Effect>,
-    ) {
-        let ours = tree.last_zxid();
-        if request.last_zxid_seen > ours {
-            let why = CloseReason::ClientAhead {
-                seen: request.last_zxid_seen,
-                ours,
-            };
-            effects.push(Effect::Close { conn, why });
-            return;
-        }
-        let timeout_ms = self.config.timeouts.negotiate(request.timeout_ms);
-        let read_only = request.read_only.map(|_| false);
-        if request.session == SessionId::NONE {
-            self.begin_session(tree, now, (conn, timeout_ms, read_only), effects);
-            return;
-        }
-        let session = request.session;
-        // The password first: a wrong one must not cost the legitimate client its connection (client protocol 8.3).
-        let known = password::matches(session, &request.password) && self.sessions.is_open(session);
-        if !known {
-            effects.push(Effect::Connected {
-                conn,
-                response: ConnectResponse::Refused,
-                read_only,
-            });
-            return;
-        }
-        if let Some(old) = self.sessions.attach(session, conn, timeout_ms, now.mono) {
-            effects.push(Effect::Close {
-                conn: old,
-                why: CloseReason::Reattached(session),
-            });
-        }
-        let response = ConnectResponse::Accepted {
-            session,
-            timeout_ms,
-        };
-        effects.push(Effect::Connected {
-            conn,
-            response,
-            read_only,
-        });
-    }
-
-    fn begin_session(
-        &mut self,
-        tree: &Tree,
-        now: Now,
-        (conn, timeout_ms, read_only): (ConnId, i32, Option<bool>),
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.disk_full {
-            effects.push(Effect::Close {
-                conn,
-                why: CloseReason::DiskFull,
-            });
-            return;
-        }
-        let session = SessionId(self.next_session);
-        self.next_session += 1;
-        let zxid = self.last_proposed.next();
-        let prepared = prep::prepare_session(
-            tree,
-            &mut self.pending,
-            &self.config.rules,
-            zxid,
-            timeout_ms,
-        );
-        let then = Then::Begin {
-            conn,
-            timeout_ms,
-            read_only,
-        };
-        self.propose(now, (session, Xid(0)), prepared, None, then, effects);
-    }
-
-    // Writes.
-
-    fn write(&mut self, tree: &Tree, now: Now, request: WriteRequest, effects: &mut Vec<Effect>) {
-        let WriteRequest {
-            conn,
-            session,
-            xid,
-            write,
-            identities,
-            behind,
-        } = request;
-        if !self.sessions.may_write(session, conn) {
-            // Its end is on the way, or it moved: the client learns it from its closing connection.
-            return;
-        }
-        if self.disk_full {
-            let to = ReplyTo { conn, xid, behind };
-            self.refuse(tree, session, to, write == Write::CloseSession, effects);
-            return;
-        }
-        let then = if write == Write::CloseSession {
-            self.sessions.closing(session);
-            Then::End(CloseReason::SessionClosed(session))
-        } else {
-            Then::Nothing
-        };
-        let prepared = self.judge(tree, now, session, &identities, &write);
-        let to = ReplyTo { conn, xid, behind };
-        self.propose(now, (session, xid), prepared, Some(to), then, effects);
-    }
-
-    /// There is no room for the record. The reply waits for those of the writes in flight: clients drop a connection whose
-    /// replies come out of order. A connection that asked for the end of its session takes nothing more, so it is closed.
-    fn refuse(
-        &mut self,
-        tree: &Tree,
-        session: SessionId,
-        to: ReplyTo,
-        closes: bool,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (zxid, turn) = match self.in_flight.back_mut() {
-            Some(last) => (last.committed.header.zxid, &mut last.refusals),
-            None => (tree.last_zxid(), effects),
-        };
-        let conn = to.conn;
-        turn.push(Effect::Refuse {
-            to,
-            session,
-            zxid,
-            code: ErrorCode::SystemError,
-        });
-        if closes {
-            turn.push(Effect::Close {
-                conn,
-                why: CloseReason::DiskFull,
-            });
-        }
-    }
-
-    fn judge(
-        &mut self,
-        tree: &Tree,
-        now: Now,
-        session: SessionId,
-        identities: &Arc<Identities>,
-        write: &Write,
-    ) -> Prepared {
-        let place = (self.last_proposed.next(), now.wall);
-        let author = Author {
-            session,
-            identities,
-        };
-        prep::prepare(
-            tree,
-            &mut self.pending,
-            &self.config.rules,
-            author,
-            place,
-            write,
-        )
-    }
-
-    fn propose(
-        &mut self,
-        now: Now,
-        (session, xid): (SessionId, Xid),
-        prepared: Prepared,
-        reply_to: Option<ReplyTo>,
-        then: Then,
-        effects: &mut Vec<Effect>,
-    ) {
-        let zxid = self.last_proposed.next();
-        self.last_proposed = zxid;
-        let kind = prepared.txn.kind().code();
-        let header = TxnHeader {
-            session,
-            cxid: xid.0,
-            zxid,
-            time: now.wall,
-            kind,
-        };
-        let Prepared {
-            txn,
-            digest,
-            shape,
-            over_soft_quota,
-        } = prepared;
-        self.note_soft_quota(now, over_soft_quota, effects);
-        let record = Record {
-            header,
-            txn,
-            digest,
-        };
-        self.scratch.clear();
-        record.encode(&mut self.scratch);
-        effects.push(Effect::Append {
-            zxid,
-            record: Bytes::copy_from_slice(&self.scratch),
-        });
-        let prepared = Prepared {
-            txn: record.txn,
-            digest,
-            shape,
-            over_soft_quota: None,
-        };
-        let committed = Committed {
-            header,
-            prepared,
-            reply_to,
-        };
-        self.in_flight.push_back(InFlight {
-            committed,
-            then,
-            refusals: Vec::new(),
-        });
-    }
-
-    /// Tells the operator, but not for every write that goes on beyond the limit.
-    fn note_soft_quota(&mut self, now: Now, over: Option<String>, effects: &mut Vec<Effect>) {
-        let Some(path) = over else { return };
-        if self.next_quota_notice.is_none_or(|next| now.mono >= next) {
-            self.next_quota_notice = Some(now.mono + QUOTA_NOTICE_INTERVAL_MS);
-            effects.push(Effect::Notice(Notice::OverSoftQuota { path }));
-        }
-    }
-
-    fn synced(&mut self, now: Now, zxid: Zxid, effects: &mut Vec<Effect>) {
-        while let Some(next) = self.in_flight.front()
-            && next.committed.header.zxid <= zxid
-            && let Some(next) = self.in_flight.pop_front()
-        {
-            let InFlight {
-                committed,
-                then,
-                refusals,
-            } = next;
-            let session = committed.header.session;
-            effects.push(Effect::Apply(committed));
-            match then {
-                Then::Nothing => {}
-                Then::Begin {
-                    conn,
-                    timeout_ms,
-                    read_only,
-                } => {
-                    self.sessions
-                        .begin(session, timeout_ms, Some(conn), now.mono);
-                    let response = ConnectResponse::Accepted {
-                        session,
-                        timeout_ms,
-                    };
-                    effects.push(Effect::Connected {
-                        conn,
-                        response,
-                        read_only,
-                    });
-                }
-                Then::End(why) => {
-                    if let Some(conn) = self.sessions.end(session) {
-                        effects.push(Effect::Close { conn, why });
-                    }
-                }
-            }
-            effects.extend(refusals);
-        }
-        self.pending.committed(zxid);
-    }
-
-    // Time.
-
-    fn tick(&mut self, tree: &Tree, now: Now, effects: &mut Vec<Effect>) {
-        self.forgive_lost_time(now, effects);
-        if self.disk_full {
-            // Sessions cannot be ended without the log.
-            return;
-        }
-        for (session, timeout_ms) in self.sessions.expire(now.mono) {
-            effects.push(Effect::Notice(Notice::Expiring {
-                session,
-                timeout_ms,
-            }));
-            self.sessions.closing(session);
-            let nobody = Arc::new(Identities::default());
-            let prepared = self.judge(tree, now, session, &nobody, &Write::CloseSession);
-            let then = Then::End(CloseReason::SessionExpired(session));
-            self.propose(now, (session, Xid(0)), prepared, None, then, effects);
-        }
-        for path in self.reaper.due(tree, now) {
-            let write = Write::DeleteContainer(path);
-            let nobody = Arc::new(Identities::default());
-            let prepared = self.judge(tree, now, SessionId::NONE, &nobody, &write);
-            self.propose(
-                now,
-                (SessionId::NONE, Xid(0)),
-                prepared,
-                None,
-                Then::Nothing,
-                effects,
-            );
-        }
-    }
-
-    /// If the ticks stood still, so did this process: what clients sent meanwhile waits unread in the sockets. And while the disk
-    /// is full no time counts at all: sessions get their full time when it is back.
-    fn forgive_lost_time(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let last = std::mem::replace(&mut self.last_tick, now.mono);
-        let (gap, interval) = (now.mono - last, self.config.tick_interval_ms);
-        let stalled = gap > STALL_TICKS * interval;
-        if stalled {
-            let ms = gap - interval;
-            effects.push(Effect::Notice(Notice::Stalled { ms }));
-        }
-        if self.disk_full {
-            self.sessions.postpone(gap);
-        } else if stalled {
-            self.sessions.postpone(gap - interval);
-        }
+        self.proposer.sessions()
     }
 }

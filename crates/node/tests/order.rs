@@ -5,11 +5,11 @@ mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
-use rookeeper_node::standalone::StandaloneConfig;
 use rookeeper_proto::code::OpCode;
-use rookeeper_proto::ids::SessionId;
+use rookeeper_proto::ids::{ServerId, SessionId};
 use rookeeper_proto::jute::Writer;
 use rookeeper_proto::multi::MultiHeader;
 use rookeeper_proto::request::ConnectRequest;
@@ -39,8 +39,9 @@ impl Dice {
     }
 }
 
-fn config() -> StandaloneConfig {
-    StandaloneConfig {
+fn config() -> ProposerConfig {
+    ProposerConfig {
+        server: ServerId::STANDALONE,
         tick_ms: 1000,
         tick_interval_ms: 500,
         timeouts: TimeoutBounds {

@@ -16,9 +16,10 @@ mod stage;
 use std::path::Path;
 
 use goldenscript::{ArgumentConsumer, Command, Context, Runner};
+use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
-use rookeeper_node::standalone::StandaloneConfig;
+use rookeeper_proto::ids::ServerId;
 use rookeeper_tree::prep::Rules;
 
 use stage::ask::Outcome;
@@ -26,8 +27,9 @@ use stage::{DiskMode, Stage};
 
 struct Story(Stage);
 
-fn config() -> StandaloneConfig {
-    StandaloneConfig {
+fn config() -> ProposerConfig {
+    ProposerConfig {
+        server: ServerId::STANDALONE,
         tick_ms: 1000,
         tick_interval_ms: 500,
         timeouts: TimeoutBounds {
@@ -79,7 +81,7 @@ impl Runner for Story {
     }
 }
 
-fn settings(args: &mut ArgumentConsumer<'_>) -> Outcome<StandaloneConfig> {
+fn settings(args: &mut ArgumentConsumer<'_>) -> Outcome<ProposerConfig> {
     let mut config = config();
     let set = |to: &mut i64, text: Option<&str>| {
         if let Some(text) = text {

@@ -8,9 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
+use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
-use rookeeper_node::standalone::{Standalone, StandaloneConfig};
+use rookeeper_node::standalone::Standalone;
 use rookeeper_storage::dirs::{Compression, DataDirs, DirError};
 use rookeeper_storage::disk::Disk;
 use rookeeper_storage::log_writer::{LogOptions, LogWriter};
@@ -431,9 +432,10 @@ fn snapshot_options(settings: &Settings) -> SnapshotOptions {
     }
 }
 
-fn standalone_config(settings: &Settings, rules: Rules, hash_seed: u64) -> StandaloneConfig {
+fn standalone_config(settings: &Settings, rules: Rules, hash_seed: u64) -> ProposerConfig {
     let ms = |duration: Duration| i32::try_from(millis(duration)).unwrap_or(i32::MAX);
-    StandaloneConfig {
+    ProposerConfig {
+        server: rookeeper_proto::ids::ServerId::STANDALONE,
         tick_ms: millis(settings.tick_time).max(1),
         tick_interval_ms: millis(tick_interval(settings)),
         timeouts: TimeoutBounds {

@@ -20,8 +20,9 @@ use rookeeper_node::conversation::{Conversation, Fault};
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::{Effect, Notice};
 use rookeeper_node::input::{ConnId, Input, Now, WriteRequest};
+use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reads::{View, WatchGate};
-use rookeeper_node::standalone::{Standalone, StandaloneConfig};
+use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::acl::Acl;
 use rookeeper_proto::code::OpCode;
 use rookeeper_proto::ids::{SessionId, Xid, Zxid};
@@ -81,7 +82,7 @@ pub(crate) enum DiskMode {
 
 #[derive(Debug)]
 pub(crate) struct Stage {
-    config: StandaloneConfig,
+    config: ProposerConfig,
     pub(crate) member: Standalone,
     pub(crate) tree: Tree,
     gate: Gate,
@@ -98,7 +99,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(config: StandaloneConfig) -> Self {
+    pub(crate) fn new(config: ProposerConfig) -> Self {
         let options = TreeOptions {
             extended_types: config.rules.extended_types,
             hash_seed: 5,
