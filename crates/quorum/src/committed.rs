@@ -41,6 +41,8 @@ pub struct CommittedWindow {
     entries: VecDeque<Entry>,
     bytes: usize,
     last: Zxid,
+    /// The last transaction in the state; the beginning of an epoch is none.
+    transaction: Zxid,
     count: usize,
 }
 
@@ -52,6 +54,7 @@ impl CommittedWindow {
             entries: VecDeque::new(),
             bytes: 0,
             last,
+            transaction: last,
             count,
         }
     }
@@ -65,6 +68,7 @@ impl CommittedWindow {
             });
         }
         self.last = entry.zxid;
+        self.transaction = entry.zxid;
         self.bytes += entry.txn.len();
         self.entries.push_back(entry);
         while self.entries.len() > self.count.max(1) || self.bytes > MAX_BYTES {
@@ -93,16 +97,17 @@ impl CommittedWindow {
         self.last
     }
 
-    /// The oldest zxid in the window; that of the state when the window is empty.
+    /// The oldest transaction in the window; the last of the state when the window is empty.
     #[must_use]
     pub fn oldest(&self) -> Zxid {
-        self.entries.front().map_or(self.last, |entry| entry.zxid)
+        let oldest = self.entries.front();
+        oldest.map_or(self.transaction, |entry| entry.zxid)
     }
 
-    /// The newest zxid in the window; that of the state when the window is empty.
+    /// The newest transaction of the state, whether it is in the window or not.
     #[must_use]
-    pub fn newest(&self) -> Zxid {
-        self.entries.back().map_or(self.last, |entry| entry.zxid)
+    pub const fn newest(&self) -> Zxid {
+        self.transaction
     }
 
     /// True when the window has no transaction.
@@ -172,6 +177,7 @@ mod tests {
         assert!(window.is_empty() && window.last() == Zxid(20));
         window.begin_epoch(Zxid::new(2, 0));
         assert_eq!(window.last(), Zxid::new(2, 0));
+        assert_eq!((window.oldest(), window.newest()), (Zxid(20), Zxid(20)));
         window.push(entry(2, 1, 1)).unwrap();
     }
 

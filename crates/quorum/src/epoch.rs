@@ -57,7 +57,7 @@ impl EpochProposal {
 
 /// A learner has more than the leader: the election was wrong, or is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a learner has {learner:?}, and the leader {leader:?}")]
+#[error("it has {learner}, and the leader {leader}")]
 pub struct BehindLearner {
     /// What the learner has.
     pub learner: History,

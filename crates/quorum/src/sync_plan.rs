@@ -79,7 +79,8 @@ pub fn choose(peer: Zxid, window: &CommittedWindow, force_snapshot: bool) -> Cho
     if force_snapshot {
         return plan(Opening::Snap, last);
     }
-    if peer == last {
+    // The last transaction of the state may be followed by the beginning of an epoch, which is none.
+    if peer == last || peer == window.newest() {
         return plan(Opening::Diff(peer), peer);
     }
     if peer > window.newest() && !begins_epoch(peer) {
@@ -216,6 +217,10 @@ mod tests {
         led.begin_epoch(z(2, 0));
         assert_eq!(planned(z(2, 0), &led), (Opening::Diff(z(2, 0)), z(2, 0)));
         assert_eq!(planned(z(1, 2), &led), (Opening::Diff(z(1, 2)), z(1, 2)));
+        let mut empty = window(z(1, 2), &[]);
+        empty.begin_epoch(z(2, 0));
+        assert_eq!(planned(z(1, 2), &empty), (Opening::Diff(z(1, 2)), z(1, 2)));
+        assert_eq!(planned(z(1, 3), &empty), (Opening::Trunc(z(1, 2)), z(1, 2)));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //!
 //! Invariant: the order is total, and a longer history wins over every id.
 
+use std::fmt;
+
 use rookeeper_proto::ids::{ServerId, Zxid};
 
 /// What a server's disk holds, as far as an election cares. Epochs first: a longer tail of an older leader loses.
@@ -29,6 +31,12 @@ impl History {
     #[must_use]
     pub fn is_missing(self) -> bool {
         self.last == Self::MISSING
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of epoch {}", self.last, self.epoch)
     }
 }
 

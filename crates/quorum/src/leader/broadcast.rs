@@ -1,0 +1,203 @@
+//! Proposals, acknowledgements, commits.
+//!
+//! What lives here: what a leader does with transactions once its epoch is established. What does not: their meaning.
+//!
+//! Invariants:
+//! - Zxids are given without a gap, and the last one of an epoch is never given (ZOOKEEPER-1277).
+//! - A transaction is committed when a quorum has it on its disks, after all before it. The own disk is one of them, and not a
+//!   necessary one: who stops leading makes its log durable before it votes.
+
+use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::packet::from_leader::FromLeader;
+
+use super::effect::{LeaderEffect, StepDown};
+use super::{Leader, Phase};
+use crate::committed::Entry;
+use crate::epoch;
+use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
+
+/// The counter of the last transaction that an epoch can have.
+const LAST_COUNTER: u32 = u32::MAX - 1;
+
+impl Leader {
+    /// The zxid of the next transaction; `None` before the epoch is established, and when the epoch is exhausted: then the
+    /// leader steps down.
+    pub fn next_zxid(&mut self, effects: &mut Vec<LeaderEffect>) -> Option<Zxid> {
+        self.established()?;
+        if self.last_proposed.counter() >= LAST_COUNTER {
+            self.step_down(StepDown::CounterExhausted, effects);
+            return None;
+        }
+        Some(self.last_proposed.next())
+    }
+
+    /// Proposes a transaction under the zxid that [`Self::next_zxid`] gave. False, and nothing done, when it is not that one.
+    pub fn propose(&mut self, entry: Entry, now: i64, effects: &mut Vec<LeaderEffect>) -> bool {
+        if self.established().is_none() || entry.zxid != self.last_proposed.next() {
+            return false;
+        }
+        self.last_proposed = entry.zxid;
+        for (to, progress) in &mut self.learners {
+            if progress.is_registered() && progress.kind == LearnerKind::Follower {
+                progress.proposed(entry.zxid, now);
+                let Entry { zxid, txn } = entry.clone();
+                let said = FromLeader::Proposal { zxid, txn };
+                effects.push(LeaderEffect::Send { to: *to, said });
+            }
+        }
+        self.outstanding.push_back(entry.clone());
+        effects.push(LeaderEffect::Append(entry));
+        true
+    }
+
+    /// A learner's client wants to know when everything before now has reached that learner.
+    pub fn sync(&mut self, from: LearnerId, effects: &mut Vec<LeaderEffect>) {
+        if self.outstanding.is_empty() {
+            let said = FromLeader::Sync;
+            effects.push(LeaderEffect::Send { to: from, said });
+        } else {
+            self.syncs.push_back((self.last_proposed, from));
+        }
+    }
+
+    /// Transactions proposed and not committed.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Where the commits are; the beginning of the epoch counts as one.
+    #[must_use]
+    pub const fn last_committed(&self) -> Zxid {
+        self.window.last()
+    }
+
+    pub(super) fn synced(&mut self, zxid: Zxid, effects: &mut Vec<LeaderEffect>) {
+        self.own_durable = self.own_durable.max(zxid);
+        self.advance(effects);
+    }
+
+    /// The acknowledgement of NEWLEADER, or of a proposal. Those of older releases come in either order (ZOOKEEPER-4685).
+    pub(super) fn acknowledged(
+        &mut self,
+        from: LearnerId,
+        zxid: Zxid,
+        now: i64,
+        effects: &mut Vec<LeaderEffect>,
+    ) {
+        let begins = epoch::beginning(self.last_proposed.epoch());
+        let established = self.established().is_some();
+        let Some(progress) = self.learners.get_mut(&from) else {
+            return;
+        };
+        if zxid == begins && progress.stage == Stage::Syncing {
+            progress.activate(now);
+            progress.deadline = self.clock.tick + self.config.sync_limit;
+            if established {
+                let said = FromLeader::UpToDate;
+                effects.push(LeaderEffect::Send { to: from, said });
+            }
+            self.try_establish(now, effects);
+        } else if zxid.counter() != 0 && zxid <= self.last_proposed {
+            progress.ack(zxid);
+        }
+        self.advance(effects);
+    }
+
+    /// Commits what a quorum has, in order.
+    fn advance(&mut self, effects: &mut Vec<LeaderEffect>) {
+        let Phase::Broadcasting(_) = self.phase else {
+            return;
+        };
+        let mut durable: Vec<_> = self
+            .learners
+            .values()
+            .filter_map(Progress::durable)
+            .collect();
+        durable.push((self.config.me, self.own_durable));
+        while let Some(entry) = self.outstanding.front() {
+            let zxid = entry.zxid;
+            let has = |voter| {
+                durable
+                    .iter()
+                    .any(|(server, to)| *server == voter && *to >= zxid)
+            };
+            if !self.verifiers.is_quorum(has) {
+                return;
+            }
+            let Some(entry) = self.outstanding.pop_front() else {
+                return;
+            };
+            self.commit(entry, effects);
+        }
+    }
+
+    fn commit(&mut self, entry: Entry, effects: &mut Vec<LeaderEffect>) {
+        let zxid = entry.zxid;
+        for (to, progress) in &self.learners {
+            if !progress.is_registered() {
+                continue;
+            }
+            let said = match progress.kind {
+                LearnerKind::Follower => FromLeader::Commit(zxid),
+                LearnerKind::Observer => FromLeader::Inform {
+                    zxid,
+                    txn: entry.txn.clone(),
+                },
+            };
+            effects.push(LeaderEffect::Send { to: *to, said });
+        }
+        // Cannot be refused: zxids were given without a gap.
+        let _ = self.window.push(entry.clone());
+        effects.push(LeaderEffect::Commit(entry));
+        while let Some((_, to)) = self.syncs.pop_front_if(|(after, _)| *after <= zxid) {
+            let said = FromLeader::Sync;
+            effects.push(LeaderEffect::Send { to, said });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LeaderConfig;
+    use super::super::effect::LeaderInput;
+    use super::*;
+    use crate::committed::CommittedWindow;
+    use crate::membership::Membership;
+    use rookeeper_proto::ids::ServerId;
+
+    /// ZOOKEEPER-1277: the counter does not run over into the epoch; the last one is never given, and the leader steps down once.
+    #[test]
+    fn zookeeper_1277_an_exhausted_counter_ends_the_epoch() {
+        let config = LeaderConfig {
+            me: ServerId(1),
+            membership: Membership::parse("server.1=a:1:2").unwrap(),
+            reconfig_enabled: false,
+            tick_ms: 1000,
+            init_limit: 10,
+            sync_limit: 5,
+            force_snapshot: false,
+        };
+        let (mut effects, window) = (Vec::new(), CommittedWindow::new(Zxid::new(1, 7), 500));
+        let mut leader = Leader::new(config, 1, 1, window, 0, &mut effects);
+        assert_eq!(leader.next_zxid(&mut effects), None, "not established");
+        leader.handle(0, LeaderInput::AcceptedEpochWritten(2), &mut effects);
+        leader.handle(0, LeaderInput::CurrentEpochWritten(2), &mut effects);
+        assert_eq!(leader.next_zxid(&mut effects), Some(Zxid::new(2, 1)));
+        let last = Zxid::new(2, LAST_COUNTER);
+        leader.last_proposed = Zxid(last.0 - 1);
+        effects.clear();
+        assert_eq!(leader.next_zxid(&mut effects), Some(last));
+        let entry = |zxid| Entry {
+            zxid,
+            txn: bytes::Bytes::new(),
+        };
+        assert!(!leader.propose(entry(last.next()), 0, &mut effects));
+        assert!(leader.propose(entry(last), 0, &mut effects));
+        effects.clear();
+        assert_eq!(leader.next_zxid(&mut effects), None);
+        assert_eq!(leader.next_zxid(&mut effects), None);
+        let why = StepDown::CounterExhausted;
+        assert_eq!(effects, [LeaderEffect::StepDown(why)]);
+    }
+}
