@@ -13,22 +13,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rookeeper_proto::code::ErrorCode;
+use rookeeper_proto::code::{ErrorCode, OpCode};
 use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
+use rookeeper_proto::jute::Reader;
+use rookeeper_proto::packet::from_learner::ForwardedRequest;
 use rookeeper_proto::password;
-use rookeeper_proto::request::{ConnectRequest, Write};
+use rookeeper_proto::request::{self, ConnectRequest, Request, Write};
 use rookeeper_proto::response::ConnectResponse;
-use rookeeper_proto::txn::{Record, TxnHeader};
+use rookeeper_proto::txn::{Record, Txn, TxnHeader};
+use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::auth::Identities;
 use rookeeper_tree::pending::Pending;
-use rookeeper_tree::prep::{self, Author, Prepared, Rules};
+use rookeeper_tree::prep::{self, Author, Prepared, ReplyShape, Rules};
 use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect, Notice};
 use crate::input::{ConnId, Now, ReplyTo, WriteRequest};
 use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
+use crate::queued::is_ordered;
 use crate::reaper::{Reaper, ReaperConfig};
-use crate::sessions::{Sessions, TimeoutBounds};
+use crate::sessions::{Sessions, Speaker, TimeoutBounds};
 
 /// Settings of who orders writes.
 #[derive(Debug, Clone)]
@@ -65,7 +69,7 @@ enum Then {
     Nothing,
     /// A session begins.
     Begin {
-        conn: ConnId,
+        speaker: Speaker,
         timeout_ms: i32,
         read_only: Option<bool>,
     },
@@ -230,20 +234,101 @@ impl Proposer {
         }
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        let zxid = self.last_proposed.next();
-        let prepared = prep::prepare_session(
-            tree,
-            &mut self.pending,
-            &self.config.rules,
-            zxid,
-            timeout_ms,
-        );
         let then = Then::Begin {
-            conn,
+            speaker: Speaker::Client(conn),
             timeout_ms,
             read_only,
         };
-        self.propose(now, (session, Xid(0)), prepared, None, then, effects);
+        self.propose_session(tree, now, (session, Xid(0)), timeout_ms, then, effects);
+    }
+
+    fn propose_session(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        origin: (SessionId, Xid),
+        timeout_ms: i32,
+        then: Then,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (zxid, rules) = (self.last_proposed.next(), &self.config.rules);
+        let prepared = prep::prepare_session(tree, &mut self.pending, rules, zxid, timeout_ms);
+        self.propose(now, origin, prepared, None, then, effects);
+    }
+
+    // What learners' clients want.
+
+    /// A learner's client wants a change. Whatever is wrong with the request becomes a transaction too: the learner waits for one.
+    pub fn forwarded(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        from: LearnerId,
+        request: ForwardedRequest,
+        effects: &mut Vec<Effect>,
+    ) {
+        let origin = (request.session, Xid(request.cxid));
+        if request.op == OpCode::CreateSession.code() {
+            let Ok(timeout_ms) = Reader::new(&request.body).i32() else {
+                let refused = Err(ErrorCode::MarshallingError);
+                self.propose_forwarded(tree, now, origin, refused, effects);
+                return;
+            };
+            let then = Then::Begin {
+                speaker: Speaker::Learner(from),
+                timeout_ms,
+                read_only: None,
+            };
+            self.propose_session(tree, now, origin, timeout_ms, then, effects);
+            return;
+        }
+        let write = self
+            .sessions
+            .admit(request.session, from)
+            .and_then(|()| write_in(&request));
+        let identities = Arc::new(
+            request
+                .identities
+                .unwrap_or_default()
+                .into_iter()
+                .collect::<Identities>(),
+        );
+        let asked = write.map(|write| (write, identities));
+        self.propose_forwarded(tree, now, origin, asked, effects);
+    }
+
+    fn propose_forwarded(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        origin: (SessionId, Xid),
+        asked: Result<(Write, Arc<Identities>), ErrorCode>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (prepared, then) = match asked {
+            Ok((write, identities)) => {
+                let then = self.then(origin.0, &write);
+                (self.judge(tree, now, origin.0, &identities, &write), then)
+            }
+            Err(code) => (refused(code), Then::Nothing),
+        };
+        self.propose(now, origin, prepared, None, then, effects);
+    }
+
+    /// A learner asks whether a session lives, because its client came to it. If so the session is the learner's from now on.
+    pub fn revalidate(
+        &mut self,
+        now: Now,
+        from: LearnerId,
+        session: SessionId,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let (valid, old) = self.sessions.revalidate(session, from, now.mono);
+        effects.extend(old.map(|conn| Effect::Close {
+            conn,
+            why: CloseReason::Reattached(session),
+        }));
+        valid
     }
 
     // Writes.
@@ -273,12 +358,7 @@ impl Proposer {
             self.refuse(tree, session, to, write == Write::CloseSession, effects);
             return;
         }
-        let then = if write == Write::CloseSession {
-            self.sessions.closing(session);
-            Then::End(CloseReason::SessionClosed(session))
-        } else {
-            Then::Nothing
-        };
+        let then = self.then(session, &write);
         let prepared = self.judge(tree, now, session, &identities, &write);
         let to = ReplyTo { conn, xid, behind };
         self.propose(now, (session, xid), prepared, Some(to), then, effects);
@@ -310,6 +390,16 @@ impl Proposer {
                 conn,
                 why: CloseReason::DiskFull,
             });
+        }
+    }
+
+    /// What follows the commit of a write. From here on a session that is being closed asks for nothing more.
+    fn then(&mut self, session: SessionId, write: &Write) -> Then {
+        if *write == Write::CloseSession {
+            self.sessions.closing(session);
+            Then::End(CloseReason::SessionClosed(session))
+        } else {
+            Then::Nothing
         }
     }
 
@@ -416,21 +506,23 @@ impl Proposer {
             match then {
                 Then::Nothing => {}
                 Then::Begin {
-                    conn,
+                    speaker,
                     timeout_ms,
                     read_only,
                 } => {
                     self.sessions
-                        .begin(session, timeout_ms, Some(conn), now.mono);
-                    let response = ConnectResponse::Accepted {
-                        session,
-                        timeout_ms,
-                    };
-                    effects.push(Effect::Connected {
-                        conn,
-                        response,
-                        read_only,
-                    });
+                        .begin(session, timeout_ms, Some(speaker), now.mono);
+                    if let Speaker::Client(conn) = speaker {
+                        let response = ConnectResponse::Accepted {
+                            session,
+                            timeout_ms,
+                        };
+                        effects.push(Effect::Connected {
+                            conn,
+                            response,
+                            read_only,
+                        });
+                    }
                 }
                 Then::End(why) => {
                     if let Some(conn) = self.sessions.end(session) {
@@ -493,5 +585,25 @@ impl Proposer {
         } else if stalled {
             self.sessions.postpone(gap - interval);
         }
+    }
+}
+
+/// The write in a forwarded request. A member of an older release forwards what no client may ask for.
+fn write_in(request: &ForwardedRequest) -> Result<Write, ErrorCode> {
+    if !is_ordered(request.op) {
+        return Err(ErrorCode::Unimplemented);
+    }
+    match request::decode(request.op, &request.body) {
+        Ok(Request::Write(write)) => Ok(write),
+        _ => Err(ErrorCode::MarshallingError),
+    }
+}
+
+const fn refused(code: ErrorCode) -> Prepared {
+    Prepared {
+        txn: Txn::Error(code.code()),
+        digest: None,
+        shape: ReplyShape::Header,
+        over_soft_quota: None,
     }
 }

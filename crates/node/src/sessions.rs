@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use rookeeper_proto::code::ErrorCode;
 use rookeeper_proto::ids::SessionId;
+use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::expiry::Expiry;
 
 use crate::input::ConnId;
@@ -28,13 +30,32 @@ impl TimeoutBounds {
     }
 }
 
+/// From where a session's requests come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// A client of this server.
+    Client(ConnId),
+    /// A client of a learner. Which connection it has is the learner's business.
+    Learner(LearnerId),
+}
+
+impl Speaker {
+    const fn conn(self) -> Option<ConnId> {
+        match self {
+            Self::Client(conn) => Some(conn),
+            Self::Learner(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Live {
     timeout_ms: i32,
     closing: bool,
+    /// The connection to this server, while there is one.
     conn: Option<ConnId>,
-    /// The connection that last had it, also when that is gone: requests it handed in before may still come.
-    speaker: Option<ConnId>,
+    /// Who last had it, also when the connection is gone: requests handed in before may still come.
+    speaker: Option<Speaker>,
 }
 
 /// All sessions of this member.
@@ -57,14 +78,21 @@ impl Sessions {
     }
 
     /// A session begins, or is found in the tree at start: it has its full timeout from `now`.
-    pub fn begin(&mut self, session: SessionId, timeout_ms: i32, conn: Option<ConnId>, now: i64) {
+    pub fn begin(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        speaker: Option<Speaker>,
+        now: i64,
+    ) {
+        let conn = speaker.and_then(Speaker::conn);
         self.live.insert(
             session,
             Live {
                 timeout_ms,
                 closing: false,
                 conn,
-                speaker: conn,
+                speaker,
             },
         );
         if let Some(conn) = conn {
@@ -84,7 +112,40 @@ impl Sessions {
     pub fn may_write(&self, session: SessionId, conn: ConnId) -> bool {
         self.live
             .get(&session)
-            .is_some_and(|live| !live.closing && live.speaker == Some(conn))
+            .is_some_and(|live| !live.closing && live.speaker == Some(Speaker::Client(conn)))
+    }
+
+    /// Whether a request of the session may come by `learner`. Who asks first owns a session that nobody owns yet, as all of them
+    /// are when a leader begins.
+    pub fn admit(&mut self, session: SessionId, learner: LearnerId) -> Result<(), ErrorCode> {
+        let live = self.live.get_mut(&session).filter(|live| !live.closing);
+        let live = live.ok_or(ErrorCode::SessionExpired)?;
+        let speaker = Speaker::Learner(learner);
+        if *live.speaker.get_or_insert(speaker) == speaker {
+            Ok(())
+        } else {
+            Err(ErrorCode::SessionMoved)
+        }
+    }
+
+    /// The session goes on at a learner, if it is open: then it is heard of now. Returns that, and the connection it had here.
+    pub fn revalidate(
+        &mut self,
+        session: SessionId,
+        learner: LearnerId,
+        now: i64,
+    ) -> (bool, Option<ConnId>) {
+        let Some(live) = self.live.get_mut(&session).filter(|live| !live.closing) else {
+            return (false, None);
+        };
+        live.speaker = Some(Speaker::Learner(learner));
+        let old = live.conn.take();
+        if let Some(old) = old {
+            self.by_conn.remove(&old);
+        }
+        self.expiry
+            .restart(session, now, i64::from(live.timeout_ms));
+        (true, old)
     }
 
     /// The session goes on over `conn` with a new timeout. Returns the connection it had. Only for open sessions.
@@ -97,7 +158,7 @@ impl Sessions {
     ) -> Option<ConnId> {
         let live = self.live.get_mut(&session)?;
         live.timeout_ms = timeout_ms;
-        live.speaker = Some(conn);
+        live.speaker = Some(Speaker::Client(conn));
         let old = live.conn.replace(conn);
         if let Some(old) = old {
             self.by_conn.remove(&old);
@@ -202,10 +263,28 @@ mod tests {
     #[test]
     fn a_reattached_session_keeps_living_when_the_old_connection_goes() {
         let mut sessions = Sessions::new(1000);
-        sessions.begin(S, 4000, Some(ConnId(1)), 0);
+        sessions.begin(S, 4000, Some(Speaker::Client(ConnId(1))), 0);
         assert_eq!(sessions.attach(S, ConnId(2), 8000, 0), Some(ConnId(1)));
         sessions.detach(ConnId(1));
         assert_eq!(sessions.end(S), Some(ConnId(2)));
+    }
+
+    #[test]
+    fn a_session_speaks_through_one_server_at_a_time() {
+        let mut sessions = Sessions::new(1000);
+        sessions.begin(S, 4000, None, 0);
+        let (one, two) = (LearnerId(1), LearnerId(2));
+        assert_eq!(sessions.admit(S, one), Ok(()));
+        assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
+        assert_eq!(sessions.revalidate(S, two, 10), (true, None));
+        assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionMoved));
+        assert_eq!(sessions.attach(S, ConnId(1), 8000, 20), None);
+        assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
+        assert_eq!(sessions.revalidate(S, one, 30), (true, Some(ConnId(1))));
+        assert!(!sessions.may_write(S, ConnId(1)));
+        sessions.closing(S);
+        assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionExpired));
+        assert_eq!(sessions.revalidate(S, one, 40), (false, None));
     }
 
     #[test]
