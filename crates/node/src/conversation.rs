@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rookeeper_proto::code::{ErrorCode, OpCode};
 use rookeeper_proto::ids::{SessionId, Xid, Zxid};
 use rookeeper_proto::jute::{DecodeError, Reader as Fields, Writer};
-use rookeeper_proto::request::{self, Auth, ConnectRequest, Request, RequestHeader, Write};
+use rookeeper_proto::request::{self, Auth, ConnectRequest, Request, RequestHeader};
 use rookeeper_proto::response::{self, NO_ZXID};
 use rookeeper_tree::auth::{self, AuthConfig, AuthOutcome, Identities};
 use rookeeper_tree::tree::Tree;
@@ -301,9 +301,30 @@ impl Conversation {
             };
             let (header, at) = (next.header, next.at);
             self.queued_bytes -= next.bytes;
-            let own = self.queue.pop_front().and_then(|next| next.identities);
-            let identities = own.unwrap_or_else(|| Arc::clone(&self.identities));
-            submit.push(self.write(session, header, at, write, identities));
+            let Some(Queued {
+                what: What::Body(body),
+                identities,
+                ..
+            }) = self.queue.pop_front()
+            else {
+                return;
+            };
+            self.in_flight.push_back(Answered {
+                op: header.op,
+                xid: header.xid,
+                received_at: at,
+                bytes: 0,
+            });
+            submit.push(Input::Write(WriteRequest {
+                conn: self.conn,
+                session,
+                xid: header.xid,
+                write,
+                op: header.op,
+                body,
+                identities: identities.unwrap_or_else(|| Arc::clone(&self.identities)),
+                behind: self.take_reads_between(),
+            }));
         }
     }
 
@@ -337,30 +358,6 @@ impl Conversation {
             })
         };
         self.queue.drain(..count).filter_map(travel).collect()
-    }
-
-    fn write(
-        &mut self,
-        session: SessionId,
-        header: RequestHeader,
-        at: i64,
-        write: Write,
-        identities: Arc<Identities>,
-    ) -> Input {
-        self.in_flight.push_back(Answered {
-            op: header.op,
-            xid: header.xid,
-            received_at: at,
-            bytes: 0,
-        });
-        Input::Write(WriteRequest {
-            conn: self.conn,
-            session,
-            xid: header.xid,
-            write,
-            behind: self.take_reads_between(),
-            identities,
-        })
     }
 
     /// Lets the znodes of the next `count` requests come into the processor's caches while nothing waits for them yet.

@@ -31,6 +31,10 @@ pub struct WriteRequest {
     pub xid: Xid,
     /// What it asks.
     pub write: Write,
+    /// The operation as it came.
+    pub op: i32,
+    /// The request as it came: a learner hands it to its leader unchanged.
+    pub body: Bytes,
     /// Who asks: the identities of the connection when the request was received.
     pub identities: Arc<Identities>,
     /// Reads between this write and the next one that is in flight with it.

@@ -9,30 +9,28 @@
 //! - A session is `closing` from the moment its closeSession is judged, so nothing of it is judged afterwards.
 //! - While the disk is full nothing is judged, so nothing waits for a disk that cannot take it.
 
+mod forwarded;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rookeeper_proto::code::{ErrorCode, OpCode};
+use rookeeper_proto::code::ErrorCode;
 use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
-use rookeeper_proto::jute::Reader;
-use rookeeper_proto::packet::from_learner::ForwardedRequest;
 use rookeeper_proto::password;
-use rookeeper_proto::request::{self, ConnectRequest, Request, Write};
+use rookeeper_proto::request::{ConnectRequest, Write};
 use rookeeper_proto::response::ConnectResponse;
-use rookeeper_proto::txn::{Record, Txn, TxnHeader};
-use rookeeper_quorum::progress::LearnerId;
+use rookeeper_proto::txn::{Record, TxnHeader};
 use rookeeper_tree::auth::Identities;
 use rookeeper_tree::pending::Pending;
-use rookeeper_tree::prep::{self, Author, Prepared, ReplyShape, Rules};
+use rookeeper_tree::prep::{self, Author, Prepared, Rules};
 use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect, Notice};
 use crate::input::{ConnId, Now, ReplyTo, WriteRequest};
 use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
-use crate::queued::is_ordered;
 use crate::reaper::{Reaper, ReaperConfig};
-use crate::sessions::{Sessions, Speaker, TimeoutBounds};
+use crate::sessions::{Sessions, Speaker, TimeoutBounds, first_session_id};
 
 /// Settings of who orders writes.
 #[derive(Debug, Clone)]
@@ -94,18 +92,6 @@ pub struct Proposer {
     scratch: Vec<u8>,
 }
 
-/// The first session id of a server that starts at `wall` ms since 1970 (client protocol 3.1): wall-clock time, so that ids do not
-/// repeat while sessions of an earlier run are still in the database.
-#[must_use]
-pub const fn first_session_id(server: ServerId, wall: i64) -> i64 {
-    let id = (((wall as u64) << 24) >> 8) | ((server.0 as u64) << 56);
-    if id == 1 << 63 {
-        (id + 1) as i64
-    } else {
-        id as i64
-    }
-}
-
 impl Proposer {
     /// Begins to serve `tree` at `now`: every session in it has its full timeout again.
     #[must_use]
@@ -114,14 +100,8 @@ impl Proposer {
         for (session, timeout_ms) in tree.sessions() {
             sessions.begin(session, timeout_ms, None, now.mono);
         }
-        let first = first_session_id(config.server, now.wall);
-        let newest = tree
-            .sessions()
-            .map(|(id, _)| id.0)
-            .filter(|id| id >> 56 == first >> 56)
-            .max();
         Self {
-            next_session: newest.map_or(first, |id| first.max(id + 1)),
+            next_session: first_session_id(config.server, tree, now),
             last_proposed: tree.last_zxid(),
             pending: Pending::new(config.hash_seed),
             in_flight: VecDeque::new(),
@@ -256,81 +236,6 @@ impl Proposer {
         self.propose(now, origin, prepared, None, then, effects);
     }
 
-    // What learners' clients want.
-
-    /// A learner's client wants a change. Whatever is wrong with the request becomes a transaction too: the learner waits for one.
-    pub fn forwarded(
-        &mut self,
-        tree: &Tree,
-        now: Now,
-        from: LearnerId,
-        request: ForwardedRequest,
-        effects: &mut Vec<Effect>,
-    ) {
-        let origin = (request.session, Xid(request.cxid));
-        if request.op == OpCode::CreateSession.code() {
-            let Ok(timeout_ms) = Reader::new(&request.body).i32() else {
-                let refused = Err(ErrorCode::MarshallingError);
-                self.propose_forwarded(tree, now, origin, refused, effects);
-                return;
-            };
-            let then = Then::Begin {
-                speaker: Speaker::Learner(from),
-                timeout_ms,
-                read_only: None,
-            };
-            self.propose_session(tree, now, origin, timeout_ms, then, effects);
-            return;
-        }
-        let write = self
-            .sessions
-            .admit(request.session, from)
-            .and_then(|()| write_in(&request));
-        let identities = Arc::new(
-            request
-                .identities
-                .unwrap_or_default()
-                .into_iter()
-                .collect::<Identities>(),
-        );
-        let asked = write.map(|write| (write, identities));
-        self.propose_forwarded(tree, now, origin, asked, effects);
-    }
-
-    fn propose_forwarded(
-        &mut self,
-        tree: &Tree,
-        now: Now,
-        origin: (SessionId, Xid),
-        asked: Result<(Write, Arc<Identities>), ErrorCode>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (prepared, then) = match asked {
-            Ok((write, identities)) => {
-                let then = self.then(origin.0, &write);
-                (self.judge(tree, now, origin.0, &identities, &write), then)
-            }
-            Err(code) => (refused(code), Then::Nothing),
-        };
-        self.propose(now, origin, prepared, None, then, effects);
-    }
-
-    /// A learner asks whether a session lives, because its client came to it. If so the session is the learner's from now on.
-    pub fn revalidate(
-        &mut self,
-        now: Now,
-        from: LearnerId,
-        session: SessionId,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let (valid, old) = self.sessions.revalidate(session, from, now.mono);
-        effects.extend(old.map(|conn| Effect::Close {
-            conn,
-            why: CloseReason::Reattached(session),
-        }));
-        valid
-    }
-
     // Writes.
 
     /// A client of this server wants a change.
@@ -348,6 +253,7 @@ impl Proposer {
             write,
             identities,
             behind,
+            ..
         } = request;
         if !self.sessions.may_write(session, conn) {
             // Its end is on the way, or it moved: the client learns it from its closing connection.
@@ -585,25 +491,5 @@ impl Proposer {
         } else if stalled {
             self.sessions.postpone(gap - interval);
         }
-    }
-}
-
-/// The write in a forwarded request. A member of an older release forwards what no client may ask for.
-fn write_in(request: &ForwardedRequest) -> Result<Write, ErrorCode> {
-    if !is_ordered(request.op) {
-        return Err(ErrorCode::Unimplemented);
-    }
-    match request::decode(request.op, &request.body) {
-        Ok(Request::Write(write)) => Ok(write),
-        _ => Err(ErrorCode::MarshallingError),
-    }
-}
-
-const fn refused(code: ErrorCode) -> Prepared {
-    Prepared {
-        txn: Txn::Error(code.code()),
-        digest: None,
-        shape: ReplyShape::Header,
-        over_soft_quota: None,
     }
 }

@@ -82,7 +82,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tree", &["proto"]),
     ("quorum", &["proto"]),
     ("storage", &["proto"]),
-    ("node", &["proto", "tree"]),
+    ("node", &["proto", "tree", "quorum"]),
     ("server", &["proto", "tree", "storage", "node"]),
     ("rookeeper", &["proto", "storage", "server"]),
     ("tidy", &[]),

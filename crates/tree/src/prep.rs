@@ -11,14 +11,15 @@
 use std::sync::Arc;
 
 use rookeeper_proto::acl::{Acl, AclRequest, perms};
-use rookeeper_proto::code::{ErrorCode, Owner};
+use rookeeper_proto::code::{ErrorCode, OpCode, Owner};
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::multi::WriteOp;
 use rookeeper_proto::path;
 use rookeeper_proto::request::{Check, Create, Delete, SetAcl, SetData, Write};
 use rookeeper_proto::stat::StatPersisted;
 use rookeeper_proto::txn::{
-    CheckTxn, CreateTxn, DIGEST_VERSION, DeleteTxn, SetAclTxn, SetDataTxn, Txn, TxnDigest,
+    CheckTxn, CreateKind, CreateTxn, DIGEST_VERSION, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
+    TxnDigest,
 };
 
 use crate::acl;
@@ -89,6 +90,35 @@ pub enum ReplyShape {
     Stat,
     /// A shape per operation.
     Multi(Vec<Self>),
+}
+
+/// The shape of the reply to a write that somebody else judged, by what became of it.
+#[must_use]
+pub fn reply_shape(write: &Write, txn: &Txn) -> ReplyShape {
+    let created = |create: &Create, txn: &Txn| {
+        let plain =
+            matches!(txn, Txn::Create(made) if matches!(made.kind, CreateKind::Plain { .. }));
+        // Inside a multi a create2 is logged as a create.
+        if plain && create.op != OpCode::Create2 {
+            ReplyShape::Path
+        } else {
+            ReplyShape::PathAndStat
+        }
+    };
+    match (write, txn) {
+        (_, Txn::Error(_)) => ReplyShape::Header,
+        (Write::Create(create), txn) => created(create, txn),
+        (Write::SetData(_) | Write::SetAcl(_), _) => ReplyShape::Stat,
+        (Write::Multi(ops), Txn::Multi(parts)) => {
+            let shape = |(op, part): (&WriteOp, &Txn)| match op {
+                WriteOp::Create(create) => created(create, part),
+                WriteOp::SetData(_) => ReplyShape::Stat,
+                WriteOp::Delete(_) | WriteOp::Check(_) => ReplyShape::Header,
+            };
+            ReplyShape::Multi(ops.iter().zip(parts).map(shape).collect())
+        }
+        _ => ReplyShape::Header,
+    }
 }
 
 /// A judged request.

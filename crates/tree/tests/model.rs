@@ -111,6 +111,11 @@ impl Run {
             place,
             write,
         );
+        let failed_part = |parts: &[Txn]| parts.iter().any(|part| matches!(part, Txn::Error(_)));
+        if !matches!(&prepared.txn, Txn::Multi(parts) if failed_part(parts)) {
+            // Who only sees the transaction answers as who judged.
+            assert_eq!(prep::reply_shape(write, &prepared.txn), prepared.shape);
+        }
 
         let at = At {
             zxid: self.zxid,

@@ -199,6 +199,8 @@ impl Stage {
             xid: Xid(99),
             write: Write::Create(create),
             identities: Arc::clone(&client.identities),
+            op: OpCode::Create.code(),
+            body: Bytes::new(),
             behind: Vec::new(),
         };
         self.input(Input::Write(request));

@@ -1,0 +1,118 @@
+//! What learners' clients want: their requests come over the learner's connection, and the answer is a transaction.
+//!
+//! What lives here: which of them are ordered at all, and what is refused, by a transaction of its own. What does not: the connections
+//! of clients, which are the learner's business.
+
+use std::sync::Arc;
+
+use rookeeper_proto::code::{ErrorCode, OpCode};
+use rookeeper_proto::ids::{SessionId, Xid};
+use rookeeper_proto::jute::Reader;
+use rookeeper_proto::packet::from_learner::ForwardedRequest;
+use rookeeper_proto::request::{self, Request, Write};
+use rookeeper_proto::txn::Txn;
+use rookeeper_quorum::progress::LearnerId;
+use rookeeper_tree::auth::Identities;
+use rookeeper_tree::prep::{Prepared, ReplyShape};
+use rookeeper_tree::tree::Tree;
+
+use super::{Proposer, Then};
+use crate::effect::{CloseReason, Effect};
+use crate::input::Now;
+use crate::queued::is_ordered;
+use crate::sessions::Speaker;
+
+impl Proposer {
+    /// A learner's client wants a change. Whatever is wrong with the request becomes a transaction too: the learner waits for one.
+    pub fn forwarded(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        from: LearnerId,
+        request: ForwardedRequest,
+        effects: &mut Vec<Effect>,
+    ) {
+        let origin = (request.session, Xid(request.cxid));
+        if request.op == OpCode::CreateSession.code() {
+            let Ok(timeout_ms) = Reader::new(&request.body).i32() else {
+                let refused = Err(ErrorCode::MarshallingError);
+                self.propose_forwarded(tree, now, origin, refused, effects);
+                return;
+            };
+            let then = Then::Begin {
+                speaker: Speaker::Learner(from),
+                timeout_ms,
+                read_only: None,
+            };
+            self.propose_session(tree, now, origin, timeout_ms, then, effects);
+            return;
+        }
+        let write = self
+            .sessions
+            .admit(request.session, from)
+            .and_then(|()| write_in(&request));
+        let identities = Arc::new(
+            request
+                .identities
+                .unwrap_or_default()
+                .into_iter()
+                .collect::<Identities>(),
+        );
+        let asked = write.map(|write| (write, identities));
+        self.propose_forwarded(tree, now, origin, asked, effects);
+    }
+
+    fn propose_forwarded(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        origin: (SessionId, Xid),
+        asked: Result<(Write, Arc<Identities>), ErrorCode>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (prepared, then) = match asked {
+            Ok((write, identities)) => {
+                let then = self.then(origin.0, &write);
+                (self.judge(tree, now, origin.0, &identities, &write), then)
+            }
+            Err(code) => (refused(code), Then::Nothing),
+        };
+        self.propose(now, origin, prepared, None, then, effects);
+    }
+
+    /// A learner asks whether a session lives, because its client came to it. If so the session is the learner's from now on.
+    pub fn revalidate(
+        &mut self,
+        now: Now,
+        from: LearnerId,
+        session: SessionId,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let (valid, old) = self.sessions.revalidate(session, from, now.mono);
+        effects.extend(old.map(|conn| Effect::Close {
+            conn,
+            why: CloseReason::Reattached(session),
+        }));
+        valid
+    }
+}
+
+/// The write in a forwarded request. A member of an older release forwards what no client may ask for.
+fn write_in(request: &ForwardedRequest) -> Result<Write, ErrorCode> {
+    if !is_ordered(request.op) {
+        return Err(ErrorCode::Unimplemented);
+    }
+    match request::decode(request.op, &request.body) {
+        Ok(Request::Write(write)) => Ok(write),
+        _ => Err(ErrorCode::MarshallingError),
+    }
+}
+
+const fn refused(code: ErrorCode) -> Prepared {
+    Prepared {
+        txn: Txn::Error(code.code()),
+        digest: None,
+        shape: ReplyShape::Header,
+        over_soft_quota: None,
+    }
+}
