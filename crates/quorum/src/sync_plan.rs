@@ -79,8 +79,10 @@ pub fn choose(peer: Zxid, window: &CommittedWindow, force_snapshot: bool) -> Cho
     if force_snapshot {
         return plan(Opening::Snap, last);
     }
-    // The last transaction of the state may be followed by the beginning of an epoch, which is none.
-    if peer == last || peer == window.newest() {
+    // The last transaction of the state may be followed by the beginning of an epoch, which is none. Who says zero has nothing, or
+    // wants everything.
+    let has_all = peer == window.newest() && peer != Zxid::ZERO;
+    if peer == last || has_all {
         return plan(Opening::Diff(peer), peer);
     }
     if peer > window.newest() && !begins_epoch(peer) {
@@ -88,6 +90,10 @@ pub fn choose(peer: Zxid, window: &CommittedWindow, force_snapshot: bool) -> Cho
     }
     if peer < window.oldest() {
         return Choice::AskLog;
+    }
+    // The beginning of an epoch that this leader has never heard of: nobody knows what is before it.
+    if window.is_empty() || peer > window.newest() {
+        return plan(Opening::Snap, last);
     }
     let behind = window.after(peer).next().map(|entry| entry.zxid);
     let opening = open(peer, window.at_or_before(peer), behind, window.newest());
@@ -130,7 +136,6 @@ fn open(peer: Zxid, before: Option<Zxid>, behind: Option<Zxid>, newest: Zxid) ->
         (_, Some(_)) if begins_epoch(peer) => Opening::Diff(newest),
         // The learner has one of the same epoch that the leader never had: forget it, and go on from the one before.
         (Some(before), Some(behind)) if behind.epoch() == peer.epoch() => Opening::Trunc(before),
-        (_, None) if begins_epoch(peer) => Opening::Diff(newest),
         _ => Opening::Snap,
     }
 }
@@ -212,7 +217,7 @@ mod tests {
     fn the_beginning_of_an_epoch_is_no_transaction() {
         let one = window(z(1, 1), &[z(1, 2), z(2, 1), z(2, 2)]);
         assert_eq!(planned(z(2, 0), &one), (Opening::Diff(z(2, 2)), z(2, 0)));
-        assert_eq!(planned(z(3, 0), &one).0, Opening::Diff(z(2, 2)));
+        assert_eq!(planned(z(3, 0), &one).0, Opening::Snap);
         let mut led = window(z(1, 1), &[z(1, 2)]);
         led.begin_epoch(z(2, 0));
         assert_eq!(planned(z(2, 0), &led), (Opening::Diff(z(2, 0)), z(2, 0)));
@@ -221,6 +226,13 @@ mod tests {
         empty.begin_epoch(z(2, 0));
         assert_eq!(planned(z(1, 2), &empty), (Opening::Diff(z(1, 2)), z(1, 2)));
         assert_eq!(planned(z(1, 3), &empty), (Opening::Trunc(z(1, 2)), z(1, 2)));
+        let mut nothing = window(Zxid::ZERO, &[]);
+        assert_eq!(
+            planned(Zxid::ZERO, &nothing),
+            (Opening::Diff(Zxid::ZERO), Zxid::ZERO)
+        );
+        nothing.begin_epoch(z(1, 0));
+        assert_eq!(planned(Zxid::ZERO, &nothing).0, Opening::Snap);
     }
 
     #[test]

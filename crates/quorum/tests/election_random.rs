@@ -12,8 +12,11 @@
     reason = "a test: its seed is an argument, and a failure is its result"
 )]
 
+mod dice;
+
 use std::collections::{BTreeMap, VecDeque};
 
+use dice::Dice;
 use rookeeper_proto::ballot::{Notification, PeerState};
 use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_quorum::election::effect::{Decision, ElectionEffect};
@@ -30,27 +33,6 @@ const FAULTS_MS: i64 = 6000;
 const PROGRESS_MS: i64 = 2 * FAULTS_MS;
 /// How often a leader and a learner look whether the other is there.
 const LOOK_MS: i64 = 300;
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// True once in `n` times.
-    fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 struct Server {
     election: Option<Election>,
