@@ -68,6 +68,8 @@ pub enum CloseReason {
     SessionClosed(SessionId),
     /// The session ended by time.
     SessionExpired(SessionId),
+    /// This server has no leader, so it serves nobody.
+    NotServing,
     /// The log has no room for a new session, or for the end of one.
     DiskFull,
 }

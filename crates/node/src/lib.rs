@@ -16,6 +16,7 @@
 pub mod conversation;
 pub mod delivery;
 pub mod effect;
+pub mod ensemble;
 pub mod forwarder;
 pub mod input;
 pub mod limits;

@@ -115,6 +115,11 @@ impl Proposer {
         }
     }
 
+    /// A leader begins its epoch: the next zxid is the one behind `beginning`.
+    pub fn begin_epoch(&mut self, beginning: Zxid) {
+        self.last_proposed = beginning;
+    }
+
     /// Transactions judged and not yet committed.
     #[must_use]
     pub fn in_flight(&self) -> usize {

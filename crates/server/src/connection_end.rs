@@ -65,7 +65,9 @@ impl End {
                 info!("Invalid session for client /{peer}, probably expired");
             }
             Self::Ending(Ending::Member(
-                reason @ (CloseReason::ClientAhead { .. } | CloseReason::DiskFull),
+                reason @ (CloseReason::ClientAhead { .. }
+                | CloseReason::DiskFull
+                | CloseReason::NotServing),
             )) => {
                 warn!("closing the connection of /{peer}: {reason:?}");
             }

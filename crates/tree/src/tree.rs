@@ -214,6 +214,11 @@ impl Tree {
         self.last_zxid
     }
 
+    /// A leader begins its epoch with this tree: `beginning` counts as its last transaction.
+    pub fn begin_epoch(&mut self, beginning: Zxid) {
+        self.last_zxid = self.last_zxid.max(beginning);
+    }
+
     /// The digest of all znodes (disk formats 4.4).
     #[must_use]
     pub const fn digest(&self) -> i64 {

@@ -36,6 +36,7 @@ impl Stage {
                 format!("{} expired", self.session_name(session))
             }
             CloseReason::DiskFull => "disk full".into(),
+            CloseReason::NotServing => "not serving".into(),
         }
     }
 

@@ -1,0 +1,145 @@
+//! What a member of an ensemble hears and what it wants done, besides what concerns its clients.
+//!
+//! What lives here: closed enums. Effects are performed in order. Where an effect says that it is answered, the answer is an input
+//! that comes when the matter is durable, and not before.
+
+use rookeeper_proto::ballot::Notification;
+use rookeeper_proto::ids::{ServerId, Zxid};
+use rookeeper_proto::packet::from_leader::FromLeader;
+use rookeeper_proto::packet::from_learner::FromLearner;
+use rookeeper_quorum::leader::effect::{LearnerFault, StepDown};
+use rookeeper_quorum::learner::effect::Departure;
+use rookeeper_quorum::progress::LearnerId;
+use rookeeper_quorum::sync_plan::{LogAround, LogRange};
+
+use crate::effect::Effect;
+use crate::input::Input;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum MemberInput {
+    /// What a standalone server would hear too: clients, time, the disk.
+    Local(Input),
+    /// Another server said whom it votes for.
+    Ballot {
+        /// Which.
+        from: ServerId,
+        /// What.
+        notification: Notification,
+    },
+    /// The election connection to a server is up.
+    PeerConnected(ServerId),
+    /// The election connection to a server broke, or was refused.
+    PeerGone(ServerId),
+    /// Answers [`MemberEffect::ConnectLeader`]: the connection is up.
+    LeaderConnected,
+    /// The leader said something.
+    FromLeader(FromLeader),
+    /// The leader's connection broke, or it could not be reached.
+    LeaderGone,
+    /// A learner connected.
+    LearnerConnected(LearnerId),
+    /// A learner said something.
+    FromLearner {
+        /// Who.
+        from: LearnerId,
+        /// What.
+        said: FromLearner,
+    },
+    /// A learner's connection broke.
+    LearnerGone(LearnerId),
+    /// Answers [`MemberEffect::LookUpLog`].
+    LogFound {
+        /// For whom.
+        learner: LearnerId,
+        /// What the log says; `None` when it does not reach back so far.
+        log: Option<LogAround>,
+    },
+    /// Answers [`MemberEffect::WriteAcceptedEpoch`].
+    AcceptedEpochWritten(i64),
+    /// Answers [`MemberEffect::WriteCurrentEpoch`].
+    CurrentEpochWritten(i64),
+    /// Answers [`MemberEffect::Truncate`]: whether it was done.
+    Truncated(bool),
+    /// Answers [`MemberEffect::LoadImage`]: whether the state arrived whole.
+    ImageLoaded(bool),
+    /// Answers [`MemberEffect::SaveImage`].
+    ImageSaved(Zxid),
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum MemberEffect {
+    /// What a standalone server would want too. [`Effect::Apply`] must be performed before the next input is handed in.
+    Local(Effect),
+    /// Tell a server whom this one votes for.
+    Ballot {
+        /// Whom.
+        to: ServerId,
+        /// What.
+        notification: Notification,
+    },
+    /// Close all election connections and listen anew.
+    RestartElection,
+    /// Open the quorum port, and let learners in.
+    Lead,
+    /// Close the quorum port and the connections of all learners.
+    LeadNoLonger(StepDown),
+    /// Connect to the quorum port of this server. Answered, or followed by [`MemberInput::LeaderGone`].
+    ConnectLeader(ServerId),
+    /// Close the connection to the leader.
+    FollowNoLonger(Option<Departure>),
+    /// Say this to the leader.
+    ToLeader(FromLearner),
+    /// Say this to a learner.
+    ToLearner {
+        /// Which.
+        to: LearnerId,
+        /// What.
+        said: FromLeader,
+    },
+    /// Close a learner's connection, after what was sent.
+    CloseLearner {
+        /// Whose.
+        learner: LearnerId,
+        /// For the log.
+        why: LearnerFault,
+    },
+    /// Find a position in the own log. Answered.
+    LookUpLog {
+        /// For whom.
+        learner: LearnerId,
+        /// Where its log ends.
+        peer: Zxid,
+    },
+    /// Send records of the own log, each as a proposal and its commit.
+    SendLog {
+        /// To whom.
+        to: LearnerId,
+        /// Which.
+        range: LogRange,
+    },
+    /// Send the whole state behind the SNAP that was just sent.
+    SendImage {
+        /// To whom.
+        to: LearnerId,
+        /// Up to where it must reach.
+        zxid: Zxid,
+    },
+    /// Make the promise durable. Answered.
+    WriteAcceptedEpoch(i64),
+    /// Make the epoch of the history durable. Answered.
+    WriteCurrentEpoch(i64),
+    /// Forget what is behind this, on the disk and in the tree. Answered.
+    Truncate(Zxid),
+    /// Replace the tree by the stream that follows the leader's packet. Answered.
+    LoadImage(Zxid),
+    /// Write the tree as a snapshot, behind which the log goes on. Answered.
+    SaveImage(Zxid),
+    /// The tree stands at the beginning of this epoch.
+    BeginEpoch(Zxid),
+    /// Clients are served from now on.
+    Serve,
+    /// Clients are served no longer: close their connections.
+    ServeNoLonger,
+}

@@ -1,0 +1,270 @@
+//! The leader: what `quorum` decides about transactions, and what the proposer decides about requests, put together.
+//!
+//! Invariants:
+//! - Nothing is judged before the epoch is established.
+//! - What is proposed is what was judged, in the same order; what is committed is applied in that order.
+
+use rookeeper_proto::code::OpCode;
+use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::packet::from_leader::FromLeader;
+use rookeeper_proto::packet::from_learner::ForwardedRequest;
+use rookeeper_quorum::committed::Entry;
+use rookeeper_quorum::epoch;
+use rookeeper_quorum::leader::Leader;
+use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput, StepDown};
+use rookeeper_quorum::progress::LearnerId;
+use rookeeper_tree::tree::Tree;
+
+use super::effect::MemberEffect;
+use crate::effect::Effect;
+use crate::input::{Input, Now};
+use crate::proposer::{Proposer, ProposerConfig};
+use crate::sessions::Sessions;
+
+/// What the role tells the member about itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// The epoch of the history is durable.
+    Established(i64),
+    /// A transaction went to the log.
+    Logged(Entry),
+    /// A transaction is applied.
+    Committed(Entry),
+    /// Over.
+    Over(StepDown),
+}
+
+#[derive(Debug)]
+pub(super) struct Leading {
+    leader: Leader,
+    config: ProposerConfig,
+    /// Once the epoch is established.
+    proposer: Option<Proposer>,
+}
+
+impl Leading {
+    pub(super) const fn new(leader: Leader, config: ProposerConfig) -> Self {
+        Self {
+            leader,
+            config,
+            proposer: None,
+        }
+    }
+
+    pub(super) fn sessions(&self) -> Option<&Sessions> {
+        self.proposer.as_ref().map(Proposer::sessions)
+    }
+
+    pub(super) const fn is_serving(&self) -> bool {
+        self.proposer.is_some()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.leader.outstanding()
+    }
+
+    /// What the leader wants first of all: nothing of it needs a tree yet.
+    pub(super) fn begin(
+        &mut self,
+        todo: Vec<LeaderEffect>,
+        effects: &mut Vec<MemberEffect>,
+        news: &mut Vec<News>,
+    ) {
+        for effect in todo {
+            match effect {
+                LeaderEffect::WriteAcceptedEpoch(epoch) => {
+                    effects.push(MemberEffect::WriteAcceptedEpoch(epoch));
+                }
+                LeaderEffect::StepDown(why) => news.push(News::Over(why)),
+                // A quorum of one still has to write its promise first.
+                _ => {}
+            }
+        }
+    }
+
+    /// What concerns learners and the own disk.
+    pub(super) fn peer(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        input: LeaderInput,
+        effects: &mut Vec<MemberEffect>,
+        news: &mut Vec<News>,
+    ) {
+        let mut todo = Vec::new();
+        self.leader.handle(now.mono, input, &mut todo);
+        self.perform(tree, now, todo, effects, news);
+    }
+
+    /// What concerns the own clients, and time.
+    pub(super) fn local(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        input: Input,
+        effects: &mut Vec<MemberEffect>,
+        news: &mut Vec<News>,
+    ) {
+        let mut todo = Vec::new();
+        // Without a zxid to give the leader steps down, and nothing more is judged.
+        if self.leader.next_zxid(&mut todo).is_none() {
+            self.perform(tree, now, todo, effects, news);
+            return;
+        }
+        let Some(proposer) = &mut self.proposer else {
+            return;
+        };
+        let mut wanted = Vec::new();
+        match input {
+            Input::Connect { conn, request } => {
+                proposer.connect(tree, now, conn, &request, &mut wanted);
+            }
+            Input::Write(request) => proposer.write(tree, now, request, &mut wanted),
+            Input::Disconnected(conn) => proposer.disconnected(conn),
+            Input::Heard(heard) => proposer.heard(heard),
+            Input::Tick => proposer.tick(tree, now, &mut wanted),
+            Input::DiskFull(full) => proposer.disk_full(full),
+            Input::Synced(_) => {}
+        }
+        self.propose(now, wanted, &mut todo, effects);
+        self.perform(tree, now, todo, effects, news);
+    }
+
+    /// Hands what the proposer wants logged to the quorum, and the rest on.
+    fn propose(
+        &mut self,
+        now: Now,
+        wanted: Vec<Effect>,
+        todo: &mut Vec<LeaderEffect>,
+        effects: &mut Vec<MemberEffect>,
+    ) {
+        for effect in wanted {
+            match effect {
+                Effect::Append { zxid, record } => {
+                    let entry = Entry { zxid, txn: record };
+                    self.leader.propose(entry, now.mono, todo);
+                }
+                other => effects.push(MemberEffect::Local(other)),
+            }
+        }
+    }
+
+    fn perform(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        todo: Vec<LeaderEffect>,
+        effects: &mut Vec<MemberEffect>,
+        news: &mut Vec<News>,
+    ) {
+        for effect in todo {
+            match effect {
+                LeaderEffect::WriteAcceptedEpoch(epoch) => {
+                    effects.push(MemberEffect::WriteAcceptedEpoch(epoch));
+                }
+                LeaderEffect::WriteCurrentEpoch(epoch) => {
+                    effects.push(MemberEffect::WriteCurrentEpoch(epoch));
+                }
+                LeaderEffect::Send { to, said } => {
+                    effects.push(MemberEffect::ToLearner { to, said });
+                }
+                LeaderEffect::LookUpLog { learner, peer } => {
+                    effects.push(MemberEffect::LookUpLog { learner, peer });
+                }
+                LeaderEffect::SendLog { to, range } => {
+                    effects.push(MemberEffect::SendLog { to, range });
+                }
+                LeaderEffect::SendImage { to, zxid } => {
+                    effects.push(MemberEffect::SendImage { to, zxid });
+                }
+                LeaderEffect::Close { learner, why } => {
+                    effects.push(MemberEffect::CloseLearner { learner, why });
+                }
+                LeaderEffect::Append(entry) => {
+                    news.push(News::Logged(entry.clone()));
+                    let Entry { zxid, txn } = entry;
+                    effects.push(MemberEffect::Local(Effect::Append { zxid, record: txn }));
+                }
+                LeaderEffect::Established { epoch, .. } => {
+                    self.established(tree, now, epoch, effects);
+                    news.push(News::Established(epoch));
+                }
+                LeaderEffect::Commit(entry) => {
+                    self.committed(now, entry.zxid, effects);
+                    news.push(News::Committed(entry));
+                }
+                LeaderEffect::Request { from, request } => {
+                    self.forwarded(tree, now, from, request, effects, news);
+                }
+                LeaderEffect::Touched(sessions) => {
+                    if let Some(proposer) = &mut self.proposer {
+                        let at = |(session, _)| (session, now.mono);
+                        proposer.heard(sessions.into_iter().map(at).collect());
+                    }
+                }
+                LeaderEffect::Revalidate { from, session, .. } => {
+                    self.revalidate(now, from, session, effects);
+                }
+                LeaderEffect::StepDown(why) => news.push(News::Over(why)),
+            }
+        }
+    }
+
+    /// The sessions of the tree have their full time from now on; the first zxid is the one behind the beginning of the epoch.
+    fn established(&mut self, tree: &Tree, now: Now, epoch: i64, effects: &mut Vec<MemberEffect>) {
+        let beginning = epoch::beginning(epoch);
+        let mut proposer = Proposer::new(self.config.clone(), tree, now);
+        proposer.begin_epoch(beginning);
+        self.proposer = Some(proposer);
+        effects.push(MemberEffect::BeginEpoch(beginning));
+        effects.push(MemberEffect::Serve);
+    }
+
+    fn committed(&mut self, now: Now, zxid: Zxid, effects: &mut Vec<MemberEffect>) {
+        let Some(proposer) = &mut self.proposer else {
+            return;
+        };
+        let mut wanted = Vec::new();
+        proposer.committed(now, zxid, &mut wanted);
+        effects.extend(wanted.into_iter().map(MemberEffect::Local));
+    }
+
+    fn forwarded(
+        &mut self,
+        tree: &Tree,
+        now: Now,
+        from: LearnerId,
+        request: ForwardedRequest,
+        effects: &mut Vec<MemberEffect>,
+        news: &mut Vec<News>,
+    ) {
+        let mut todo = Vec::new();
+        if request.op == OpCode::Sync.code() {
+            self.leader.sync(from, &mut todo);
+        } else if self.leader.next_zxid(&mut todo).is_some()
+            && let Some(proposer) = &mut self.proposer
+        {
+            let mut wanted = Vec::new();
+            proposer.forwarded(tree, now, from, request, &mut wanted);
+            self.propose(now, wanted, &mut todo, effects);
+        }
+        self.perform(tree, now, todo, effects, news);
+    }
+
+    fn revalidate(
+        &mut self,
+        now: Now,
+        from: LearnerId,
+        session: rookeeper_proto::ids::SessionId,
+        effects: &mut Vec<MemberEffect>,
+    ) {
+        let mut wanted = Vec::new();
+        let valid = match &mut self.proposer {
+            Some(proposer) => proposer.revalidate(now, from, session, &mut wanted),
+            None => false,
+        };
+        effects.extend(wanted.into_iter().map(MemberEffect::Local));
+        let said = FromLeader::Revalidated { session, valid };
+        effects.push(MemberEffect::ToLearner { to: from, said });
+    }
+}

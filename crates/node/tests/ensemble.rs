@@ -1,0 +1,195 @@
+//! Whole members against each other: election, discovery, synchronization, broadcast, and the requests of clients on top of it.
+
+mod world;
+
+use rookeeper_proto::ids::{ServerId, SessionId};
+use rookeeper_proto::response::ConnectResponse;
+use world::{REMEMBERED, World};
+
+/// Longer than an election and a synchronization take, ms.
+const WHILE: i64 = 2000;
+
+fn three() -> World {
+    let mut world = World::new(3, 0, REMEMBERED);
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    world
+}
+
+#[test]
+fn three_members_find_a_leader_and_all_serve() {
+    let world = three();
+    assert_eq!(
+        world.leader(),
+        Some(3),
+        "of equal histories the highest id leads"
+    );
+    assert_eq!(world.serving(), [1, 2, 3]);
+    world.assert_equal();
+}
+
+#[test]
+fn writes_through_any_member_reach_all_of_them() {
+    let mut world = three();
+    for id in 1..=3 {
+        let session = world.session(id, 7);
+        world.create(id, (7, session), 1, &format!("/by{id}"), 0);
+        world.create(id, (7, session), 2, &format!("/by{id}"), 0);
+        let replies = &world.server(ServerId(id)).replies;
+        assert_eq!(replies, &[(7, 1, 0), (7, 2, -110)], "member {id}");
+    }
+    for server in world.running.values() {
+        for id in 1..=3 {
+            assert!(server.tree.get(&format!("/by{id}")).is_some());
+        }
+    }
+    world.assert_equal();
+}
+
+#[test]
+fn a_dead_leader_is_replaced_at_once_and_comes_back_with_what_it_missed() {
+    let mut world = three();
+    let session = world.session(1, 7);
+    world.create(1, (7, session), 1, "/before", 1);
+    world.kill(3);
+    world.run(30);
+    assert_eq!(world.leader(), Some(2), "within three steps of time");
+    assert_eq!(world.serving(), [1, 2]);
+
+    // Its session lives, and so does its ephemeral.
+    world.connect(1, 8, session);
+    let answer = world.server(ServerId(1)).connected.get(&8).cloned();
+    assert!(
+        matches!(answer, Some(ConnectResponse::Accepted { session: same, .. }) if same == session)
+    );
+    world.create(1, (8, session), 2, "/after", 0);
+    assert_eq!(world.server(ServerId(1)).replies.last(), Some(&(8, 2, 0)));
+
+    world.start(3);
+    world.run(WHILE);
+    assert_eq!(world.leader(), Some(2), "who leads goes on leading");
+    assert_eq!(world.serving(), [1, 2, 3]);
+    let back = world.server(ServerId(3));
+    assert!(back.tree.get("/before").is_some() && back.tree.get("/after").is_some());
+    world.assert_equal();
+}
+
+#[test]
+fn what_only_a_cut_off_leader_logged_is_forgotten() {
+    let mut world = three();
+    let session = world.session(3, 7);
+    world.create(3, (7, session), 1, "/kept", 0);
+    world.part(1, 3);
+    world.part(2, 3);
+    world.create(3, (7, session), 2, "/lost", 0);
+    assert_eq!(
+        world.server(ServerId(3)).replies,
+        [(7, 1, 0)],
+        "no quorum, no reply"
+    );
+    world.run(3 * WHILE);
+    assert_eq!(world.leader(), Some(2));
+    assert_eq!(world.serving(), [1, 2], "a leader without a quorum stops");
+    let other = world.session(1, 9);
+    world.create(1, (9, other), 1, "/other", 0);
+
+    world.heal();
+    world.run(3 * WHILE);
+    assert_eq!(world.serving(), [1, 2, 3]);
+    for server in world.running.values() {
+        assert!(server.tree.get("/kept").is_some() && server.tree.get("/other").is_some());
+        assert!(server.tree.get("/lost").is_none());
+    }
+    world.assert_equal();
+}
+
+#[test]
+fn who_missed_more_than_the_leader_remembers_gets_the_whole_state() {
+    let mut world = World::new(3, 0, 4);
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    world.kill(1);
+    let session = world.session(2, 7);
+    for n in 0..20 {
+        world.create(2, (7, session), n, &format!("/n{n}"), 0);
+    }
+    world.start(1);
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2, 3]);
+    assert_eq!(world.server(ServerId(1)).tree.node_count(), 24);
+    world.assert_equal();
+    // And it takes part in what comes then, also with its new disk after another start.
+    world.kill(1);
+    world.create(2, (7, session), 30, "/more", 0);
+    world.start(1);
+    world.run(WHILE);
+    assert!(world.server(ServerId(1)).tree.get("/more").is_some());
+    world.assert_equal();
+}
+
+#[test]
+fn an_observer_serves_clients_and_does_not_count() {
+    let mut world = World::new(3, 1, REMEMBERED);
+    (1..=4).for_each(|id| world.start(id));
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2, 3, 4]);
+    let session = world.session(4, 7);
+    world.create(4, (7, session), 1, "/observed", 0);
+    assert_eq!(world.server(ServerId(4)).replies, [(7, 1, 0)]);
+    world.assert_equal();
+    world.kill(3);
+    world.kill(2);
+    world.run(3 * WHILE);
+    assert_eq!(
+        world.serving(),
+        Vec::<i64>::new(),
+        "one voter and an observer are no quorum"
+    );
+}
+
+#[test]
+fn all_members_die_and_nothing_is_lost() {
+    let mut world = three();
+    let session = world.session(2, 7);
+    for n in 0..5 {
+        world.create(2, (7, session), n, &format!("/n{n}"), 0);
+    }
+    (1..=3).for_each(|id| world.kill(id));
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2, 3]);
+    for server in world.running.values() {
+        assert!((0..5).all(|n| server.tree.get(&format!("/n{n}")).is_some()));
+    }
+    // The session is known to the new leader, and is revalidated.
+    world.connect(1, 8, session);
+    assert!(matches!(
+        world.server(ServerId(1)).connected.get(&8),
+        Some(ConnectResponse::Accepted { .. })
+    ));
+    // One that nobody knows is refused.
+    world.connect(1, 9, SessionId(77));
+    assert_eq!(
+        world.server(ServerId(1)).connected.get(&9),
+        Some(&ConnectResponse::Refused)
+    );
+    world.assert_equal();
+}
+
+#[test]
+fn a_session_that_nobody_speaks_for_expires_everywhere() {
+    let mut world = three();
+    let session = world.session(1, 7);
+    world.create(1, (7, session), 1, "/e", 1);
+    assert_eq!(world.server(ServerId(2)).tree.ephemeral_count(), 1);
+    world.run(4 * WHILE);
+    for server in world.running.values() {
+        assert_eq!(server.tree.ephemeral_count(), 0);
+        assert_eq!(server.tree.sessions().len(), 0);
+    }
+    assert!(
+        world.server(ServerId(1)).closed.contains(&7),
+        "its connection is closed"
+    );
+    world.assert_equal();
+}
