@@ -83,6 +83,8 @@ pub(crate) struct World {
     /// Nothing passes between these, in either direction.
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     pub(crate) mono: i64,
+    /// Logs that were cut.
+    pub(crate) truncations: usize,
     next_learner: u64,
     membership: Membership,
     window: usize,
@@ -175,6 +177,7 @@ impl World {
                 .collect(),
             cut: BTreeSet::new(),
             mono: 0,
+            truncations: 0,
             next_learner: 0,
             membership: Membership::parse(&text).expect("a membership"),
             window,
@@ -466,6 +469,7 @@ impl World {
             MemberEffect::Truncate(zxid) => {
                 let there = disk.log.iter().any(|entry| entry.zxid == zxid);
                 if there {
+                    self.truncations += 1;
                     disk.log.retain(|entry| entry.zxid <= zxid);
                     let tree = disk.tree();
                     self.server(id).tree = tree;
