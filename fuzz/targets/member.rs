@@ -229,6 +229,7 @@ impl World {
                         self.hang_up(at);
                     }
                 }
+                Effect::Answer { conn, reads, .. } => self.answered(conn, reads.len()),
                 Effect::Notice(_) => {}
             }
         }

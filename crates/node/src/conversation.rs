@@ -24,7 +24,7 @@ use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::WatcherId;
 use thiserror::Error;
 
-use crate::input::{ConnId, Input, ReadBehind, WriteRequest};
+use crate::input::{ConnId, Input, ReadBehind, SyncRequest, WriteRequest};
 use crate::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS, MAX_RUN};
 use crate::queued::{Queued, What, is_ordered, is_served};
 use crate::reads::{self, View, WatchGate};
@@ -91,6 +91,8 @@ pub struct Conversation {
     /// The sum over `queue`.
     queued_bytes: usize,
     in_flight: VecDeque<Answered>,
+    /// The member is a learner: syncs are ordered by its leader.
+    orders_syncs: bool,
     /// closeSession was received: later requests are dropped, as the session is ending.
     ending: bool,
 }
@@ -108,8 +110,14 @@ impl Conversation {
             queue: VecDeque::new(),
             queued_bytes: 0,
             in_flight: VecDeque::new(),
+            orders_syncs: false,
             ending: false,
         }
+    }
+
+    /// The member is a learner, which has its leader order syncs too.
+    pub const fn order_syncs(&mut self) {
+        self.orders_syncs = true;
     }
 
     /// Which connection.
@@ -198,6 +206,7 @@ impl Conversation {
                 self.queued_bytes += body.len();
                 self.queue.push_back(Queued {
                     header,
+                    ordered: is_ordered(header.op) || (self.orders_syncs && op == OpCode::Sync),
                     bytes: body.len(),
                     what: What::Body(body),
                     at,
@@ -221,6 +230,7 @@ impl Conversation {
         self.queue.push_back(Queued {
             header,
             what,
+            ordered: false,
             bytes: 0,
             at,
             identities: None,
@@ -279,42 +289,56 @@ impl Conversation {
             .for_each(&mut answered);
     }
 
-    /// Hands the writes whose turn it is to the member.
+    /// Hands the writes whose turn it is to the member, and the syncs of a learner's clients.
     pub fn submit_writes(&mut self, submit: &mut Vec<Input>) {
         let Phase::Open(session) = self.phase else {
             return;
         };
-        while let Some(next) = self.queue.front_mut() {
-            let What::Body(body) = &next.what else { return };
-            if !is_ordered(next.header.op) {
-                return;
-            }
-            let Ok(Request::Write(write)) = request::decode(next.header.op, body) else {
-                // Answered in its turn, without a transaction.
-                let code = ErrorCode::MarshallingError;
-                next.what = What::Refusal {
-                    code,
-                    zxid: None,
-                    then: None,
-                };
-                return;
-            };
-            let (header, at) = (next.header, next.at);
-            self.queued_bytes -= next.bytes;
-            let Some(Queued {
-                what: What::Body(body),
-                identities,
-                ..
-            }) = self.queue.pop_front()
-            else {
-                return;
-            };
-            self.in_flight.push_back(Answered {
+        while let Some(next) = self.queue.pop_front_if(|next| next.is_ordered()) {
+            let (header, at, bytes) = (next.header, next.at, next.bytes);
+            let What::Body(body) = next.what else { return };
+            let own = next.identities;
+            let identities = own.unwrap_or_else(|| Arc::clone(&self.identities));
+            let in_flight = Answered {
                 op: header.op,
                 xid: header.xid,
                 received_at: at,
                 bytes: 0,
-            });
+            };
+            if header.op == OpCode::Sync.code() {
+                self.queued_bytes -= bytes;
+                self.in_flight.push_back(in_flight);
+                let sync = ReadBehind {
+                    header,
+                    body,
+                    identities,
+                };
+                let behind = self.take_reads_between();
+                submit.push(Input::Sync(SyncRequest {
+                    conn: self.conn,
+                    session,
+                    reads: std::iter::once(sync).chain(behind).collect(),
+                }));
+                continue;
+            }
+            let Ok(Request::Write(write)) = request::decode(header.op, &body) else {
+                // Answered in its turn, without a transaction.
+                self.queue.push_front(Queued {
+                    header,
+                    what: What::Refusal {
+                        code: ErrorCode::MarshallingError,
+                        zxid: None,
+                        then: None,
+                    },
+                    ordered: false,
+                    bytes,
+                    at,
+                    identities: None,
+                });
+                return;
+            };
+            self.queued_bytes -= bytes;
+            self.in_flight.push_back(in_flight);
             submit.push(Input::Write(WriteRequest {
                 conn: self.conn,
                 session,
@@ -322,7 +346,7 @@ impl Conversation {
                 write,
                 op: header.op,
                 body,
-                identities: identities.unwrap_or_else(|| Arc::clone(&self.identities)),
+                identities,
                 behind: self.take_reads_between(),
             }));
         }
@@ -462,9 +486,8 @@ mod tests {
         frame.into()
     }
 
-    #[test]
-    fn what_waits_is_bounded_by_bytes_and_the_bound_is_let_go_with_them() {
-        let config = AuthConfig::default();
+    /// A conversation whose session is on.
+    fn opened(config: &AuthConfig) -> Conversation {
         let mut talk = Conversation::new(ConnId(1), "127.0.0.1".into());
         let session = SessionId(5);
         let request = ConnectRequest {
@@ -477,10 +500,56 @@ mod tests {
         };
         let mut hello = Vec::new();
         request.encode(&mut hello);
-        let mut out = Vec::new();
-        assert!(talk.receive(&config, 0, hello.into(), &mut out).is_ok());
+        assert!(
+            talk.receive(config, 0, hello.into(), &mut Vec::new())
+                .is_ok()
+        );
         talk.open(session);
+        talk
+    }
 
+    #[test]
+    fn a_learner_has_its_leader_order_syncs_and_what_lies_between() {
+        let config = AuthConfig::default();
+        let (mut path, mut delete) = (Vec::new(), Vec::new());
+        path.put_string("/x");
+        delete.put_string("/x");
+        delete.put_i32(-1);
+        let requests = [
+            (OpCode::Delete, &delete),
+            (OpCode::Sync, &path),
+            (OpCode::Ping, &Vec::new()),
+            (OpCode::Delete, &delete),
+        ];
+        let submitted = |learner: bool| {
+            let mut talk = opened(&config);
+            if learner {
+                talk.order_syncs();
+            }
+            for (op, body) in requests {
+                let taken = talk.receive(&config, 0, frame(op, body), &mut Vec::new());
+                assert!(matches!(taken, Ok(None)));
+            }
+            let mut submit = Vec::new();
+            talk.submit_writes(&mut submit);
+            let kinds: Vec<(char, usize)> = submit
+                .iter()
+                .map(|input| match input {
+                    Input::Write(request) => ('w', request.behind.len()),
+                    Input::Sync(request) => ('s', request.reads.len()),
+                    _ => ('?', 0),
+                })
+                .collect();
+            (kinds, talk.in_flight())
+        };
+        assert_eq!(submitted(true), (vec![('w', 0), ('s', 2), ('w', 0)], 4));
+        assert_eq!(submitted(false), (vec![('w', 2), ('w', 0)], 4));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_and_the_bound_is_let_go_with_them() {
+        let config = AuthConfig::default();
+        let (mut talk, mut out) = (opened(&config), Vec::new());
         let long = vec![0x7f; MAX_QUEUED_BYTES / 2];
         for op in [OpCode::Multi, OpCode::Create] {
             assert!(talk.wants_more());

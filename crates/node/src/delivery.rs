@@ -22,7 +22,7 @@ use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::{AclOf, Change, WatchTable, WatcherId};
 
 use crate::effect::Committed;
-use crate::input::{ConnId, ReplyTo};
+use crate::input::{ConnId, ReadBehind};
 use crate::reads::{self, View, WatchGate};
 
 /// One frame and who gets it.
@@ -123,7 +123,7 @@ pub fn commit(
                 watches: &watches,
                 auth,
             };
-            serve_behind(&view, header.session, to, &mut out.bytes);
+            serve_reads(&view, (header.session, to.conn), &to.behind, &mut out.bytes);
         }
         out.list.push(Delivery::Reply {
             frames: start..out.bytes.len(),
@@ -137,16 +137,16 @@ pub fn commit(
         .is_none_or(|digest| digest.tree_digest == tree.digest())
 }
 
-/// Serves the reads behind a write that was just answered: appends their replies to `out`.
-pub fn serve_behind<W: WatchGate>(
+/// Serves reads of one client whose turn came with something that the member ordered: appends their replies to `out`.
+pub fn serve_reads<W: WatchGate>(
     view: &View<'_, W>,
-    session: SessionId,
-    to: &ReplyTo,
+    (session, conn): (SessionId, ConnId),
+    reads: &[ReadBehind],
     out: &mut Vec<u8>,
 ) {
-    for read in &to.behind {
+    for read in reads {
         let reader = reads::Reader {
-            watcher: WatcherId(to.conn.0),
+            watcher: WatcherId(conn.0),
             session,
             identities: &read.identities,
         };

@@ -7,7 +7,7 @@ use rookeeper_proto::response::ConnectResponse;
 use rookeeper_proto::txn::{TxnDigest, TxnHeader};
 use rookeeper_tree::prep::Prepared;
 
-use crate::input::{ConnId, ReplyTo};
+use crate::input::{ConnId, ReadBehind, ReplyTo, SyncRequest};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -41,6 +41,15 @@ pub enum Effect {
         /// Why.
         code: ErrorCode,
     },
+    /// Serve these reads now, as what they waited for has come.
+    Answer {
+        /// Whose.
+        conn: ConnId,
+        /// Its session.
+        session: SessionId,
+        /// Which.
+        reads: Vec<ReadBehind>,
+    },
     /// Write out what is queued for the connection, then close it.
     Close {
         /// Which.
@@ -50,6 +59,22 @@ pub enum Effect {
     },
     /// Something an operator should read.
     Notice(Notice),
+}
+
+impl From<SyncRequest> for Effect {
+    /// Who has everything that is committed answers a sync at once.
+    fn from(request: SyncRequest) -> Self {
+        let SyncRequest {
+            conn,
+            session,
+            reads,
+        } = request;
+        Self::Answer {
+            conn,
+            session,
+            reads,
+        }
+    }
 }
 
 /// Why a member closes a connection.

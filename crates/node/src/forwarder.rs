@@ -25,7 +25,7 @@ use rookeeper_tree::prep::{self, Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect};
-use crate::input::{ConnId, Now, ReplyTo, WriteRequest};
+use crate::input::{ConnId, Now, ReplyTo, SyncRequest, WriteRequest};
 use crate::sessions::{TimeoutBounds, first_session_id};
 
 /// One thing that a learner wants done for its clients.
@@ -80,6 +80,8 @@ pub struct Forwarder {
     next_session: i64,
     /// Oldest first.
     on_their_way: VecDeque<Forwarded>,
+    /// In the order in which the leader was asked: its answers have no numbers.
+    syncs: VecDeque<SyncRequest>,
     /// In the order in which the leader was asked; its answers name the session only.
     returning: VecDeque<Returning>,
     attached: BTreeMap<SessionId, Attached>,
@@ -96,6 +98,7 @@ impl Forwarder {
             timeouts,
             next_session: first_session_id(server, tree, now),
             on_their_way: VecDeque::new(),
+            syncs: VecDeque::new(),
             returning: VecDeque::new(),
             attached: BTreeMap::new(),
             by_conn: BTreeMap::new(),
@@ -201,6 +204,29 @@ impl Forwarder {
                 },
             },
         });
+    }
+
+    /// A client wants to see what the leader has.
+    pub fn sync(&mut self, request: SyncRequest, effects: &mut Vec<ForwarderEffect>) {
+        let Some(first) = request.reads.first() else {
+            return;
+        };
+        effects.push(ForwarderEffect::Say(FromLearner::Request(
+            ForwardedRequest {
+                session: request.session,
+                cxid: first.header.xid.0,
+                op: first.header.op,
+                body: first.body.clone(),
+                identities: Some(first.identities.as_slice().to_vec()),
+            },
+        )));
+        self.syncs.push_back(request);
+    }
+
+    /// The leader has said everything that it had committed when the oldest sync reached it, and all of that is applied.
+    pub fn sync_done(&mut self, effects: &mut Vec<ForwarderEffect>) {
+        let done = self.syncs.pop_front();
+        effects.extend(done.map(|request| ForwarderEffect::Here(Effect::from(request))));
     }
 
     /// A connection is gone.

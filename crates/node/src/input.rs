@@ -64,6 +64,17 @@ pub struct ReplyTo {
     pub behind: Vec<ReadBehind>,
 }
 
+/// A sync on its way: at a learner it is answered when what the leader had committed before has arrived.
+#[derive(Debug)]
+pub struct SyncRequest {
+    /// Where the reply goes.
+    pub conn: ConnId,
+    /// The session of that connection.
+    pub session: SessionId,
+    /// The sync itself, and reads between it and the next request that is in flight with it.
+    pub reads: Vec<ReadBehind>,
+}
+
 /// What happens to a member.
 #[derive(Debug)]
 pub enum Input {
@@ -76,6 +87,8 @@ pub enum Input {
     },
     /// A client wants a change.
     Write(WriteRequest),
+    /// A client wants to see what the leader has. Only learners are asked: elsewhere it is a read like others.
+    Sync(SyncRequest),
     /// A connection is gone.
     Disconnected(ConnId),
     /// Sessions were heard of since the last time, at these monotonic times. Comes before each [`Self::Tick`].

@@ -19,6 +19,8 @@ use crate::conversation::Fault;
 pub(crate) struct Queued {
     pub(crate) header: RequestHeader,
     pub(crate) what: What,
+    /// The member orders it.
+    pub(crate) ordered: bool,
     /// Of the body as it came.
     pub(crate) bytes: usize,
     pub(crate) at: i64,
@@ -39,7 +41,7 @@ pub(crate) enum What {
 
 impl Queued {
     pub(crate) fn is_ordered(&self) -> bool {
-        matches!(self.what, What::Body(_)) && is_ordered(self.header.op)
+        self.ordered
     }
 
     pub(crate) fn is_answered_here(&self) -> bool {
@@ -66,11 +68,11 @@ impl Queued {
             OpCode::from_i32(self.header.op),
             Some(OpCode::Exists | OpCode::GetData | OpCode::Ping | OpCode::Sync)
         );
-        small && matches!(self.what, What::Body(_))
+        small && !self.ordered && matches!(self.what, What::Body(_))
     }
 }
 
-/// The operations that the member orders; everything else is answered by the connection that asked.
+/// The operations that every member orders; everything else is answered by the connection that asked.
 pub(crate) fn is_ordered(op: i32) -> bool {
     matches!(
         OpCode::from_i32(op),

@@ -193,3 +193,22 @@ fn a_session_that_nobody_speaks_for_expires_everywhere() {
     );
     world.assert_equal();
 }
+
+#[test]
+fn a_sync_at_a_learner_is_answered_behind_what_the_leader_had_committed() {
+    let mut world = three();
+    let session = world.session(1, 7);
+    world.create(1, (7, session), 1, "/x", 0);
+    world.sync(1, (7, session), 2);
+    world.create(1, (7, session), 3, "/y", 0);
+    world.sync(3, (9, session), 1);
+    assert_eq!(
+        world.server(ServerId(1)).replies,
+        [(7, 1, 0), (7, 2, 0), (7, 3, 0)]
+    );
+    assert_eq!(
+        world.server(ServerId(3)).replies,
+        [(9, 1, 0)],
+        "who leads has everything"
+    );
+}

@@ -59,7 +59,9 @@ impl Story {
                     .asked
                     .iter()
                     .position(|(at, by, number, _)| (*at, *by, *number) == (id, conn, xid));
-                let place = asked.expect("a reply to what was asked");
+                let Some(place) = asked else {
+                    panic!("a reply to nothing: {id}, {conn}, {xid}")
+                };
                 let (.., path) = self.asked.remove(place);
                 assert_eq!(code, 0, "{path}: every path is asked for once");
                 self.acknowledged.insert(path);

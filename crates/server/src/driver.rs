@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::{CloseReason, Committed, Effect, Notice};
-use rookeeper_node::input::{ConnId, Input, ReplyTo};
+use rookeeper_node::input::{ConnId, Input, ReadBehind, ReplyTo};
 use rookeeper_node::limits::RECORD_OVERHEAD;
 use rookeeper_node::reads::View;
 use rookeeper_node::standalone::Standalone;
@@ -246,6 +246,14 @@ impl Driver {
                     self.apply(turn);
                     self.refuse(&to, session, (zxid, code), &mut turn.touched);
                 }
+                Effect::Answer {
+                    conn,
+                    session,
+                    reads,
+                } => {
+                    self.apply(turn);
+                    self.answer(conn, session, &reads, &mut turn.touched);
+                }
                 Effect::Close { conn, why } => {
                     self.apply(turn);
                     self.close(conn, why);
@@ -419,8 +427,30 @@ impl Driver {
             watches: &self.replica.watches,
             auth: &self.replica.auth,
         };
-        delivery::serve_behind(&view, session, to, &mut frames);
+        delivery::serve_reads(&view, (session, to.conn), &to.behind, &mut frames);
         mailbox.answer(&frames, 1 + to.behind.len(), zxid);
+        touch(touched, &mailbox);
+    }
+
+    fn answer(
+        &self,
+        conn: ConnId,
+        session: SessionId,
+        reads: &[ReadBehind],
+        touched: &mut Vec<Arc<Mailbox>>,
+    ) {
+        let Some(mailbox) = self.mailbox(conn) else {
+            return;
+        };
+        let tree = self.replica.tree.read();
+        let view = View {
+            tree: &tree,
+            watches: &self.replica.watches,
+            auth: &self.replica.auth,
+        };
+        let mut frames = Vec::new();
+        delivery::serve_reads(&view, (session, conn), reads, &mut frames);
+        mailbox.answer(&frames, reads.len(), tree.last_zxid());
         touch(touched, &mailbox);
     }
 

@@ -116,7 +116,7 @@ impl Following {
                         effects.push(MemberEffect::ToLeader(forwarder.ping(zxid)));
                     }
                 }
-                LearnerEffect::SyncDone => {}
+                LearnerEffect::SyncDone => self.here(effects, Forwarder::sync_done),
                 LearnerEffect::Revalidated { session, valid } => {
                     self.here(effects, |forwarder, wanted| {
                         forwarder.revalidated(session, valid, wanted);
@@ -149,6 +149,7 @@ impl Following {
         self.here(effects, |forwarder, wanted| match input {
             Input::Connect { conn, request } => forwarder.connect(tree, conn, &request, wanted),
             Input::Write(request) => forwarder.write(request, wanted),
+            Input::Sync(request) => forwarder.sync(request, wanted),
             Input::Disconnected(conn) => forwarder.disconnected(conn),
             Input::Heard(heard) => {
                 forwarder.heard(

@@ -124,6 +124,7 @@ impl Leading {
             Input::Heard(heard) => proposer.heard(heard),
             Input::Tick => proposer.tick(tree, now, &mut wanted),
             Input::DiskFull(full) => proposer.disk_full(full),
+            Input::Sync(request) => wanted.push(Effect::from(request)),
             Input::Synced(_) => {}
         }
         self.propose(now, wanted, &mut todo, effects);

@@ -401,13 +401,14 @@ impl Stage {
                     watches: &self.gate,
                     auth: &self.config.rules.auth,
                 };
-                delivery::serve_behind(&view, session, &to, &mut frames);
+                delivery::serve_reads(&view, (session, to.conn), &to.behind, &mut frames);
                 let Some(client) = self.client(to.conn) else {
                     return;
                 };
                 client.mail.bytes.extend(frames);
                 client.mail.answered += 1 + to.behind.len();
             }
+            Effect::Answer { .. } => panic!("nobody here leaves a sync to the member"),
             Effect::Close { conn, why } => {
                 let why = self.close_reason(why);
                 let Some(client) = self.client(conn) else {

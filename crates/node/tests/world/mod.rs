@@ -14,7 +14,7 @@ use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::ensemble::{Member, MemberConfig, Standing};
-use rookeeper_node::input::{ConnId, Input, Now, WriteRequest};
+use rookeeper_node::input::{ConnId, Input, Now, ReadBehind, SyncRequest, WriteRequest};
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
@@ -23,7 +23,7 @@ use rookeeper_proto::code::OpCode;
 use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
 use rookeeper_proto::jute::{Reader, Writer};
 use rookeeper_proto::password;
-use rookeeper_proto::request::{self, ConnectRequest, Request};
+use rookeeper_proto::request::{self, ConnectRequest, Request, RequestHeader};
 use rookeeper_proto::response::ConnectResponse;
 use rookeeper_proto::source::{Source, SourceError};
 use rookeeper_proto::txn::Record;
@@ -543,6 +543,11 @@ impl World {
             Effect::Close { conn, .. } => {
                 self.server(id).closed.insert(conn.0);
             }
+            Effect::Answer { conn, reads, .. } => {
+                let server = self.server(id);
+                let xids = reads.iter().map(|read| (conn.0, read.header.xid.0, 0));
+                server.replies.extend(xids);
+            }
             Effect::Refuse { .. } | Effect::Notice(_) => {}
         }
     }
@@ -610,6 +615,27 @@ impl World {
             behind: Vec::new(),
         };
         self.tell(ServerId(id), MemberInput::Local(Input::Write(request)));
+        self.settle();
+    }
+
+    /// A client syncs; the reply, if it comes, is in `replies`.
+    pub(crate) fn sync(&mut self, id: i64, (conn, session): (u32, SessionId), xid: i32) {
+        let mut body = Vec::new();
+        body.put_string("/");
+        let read = ReadBehind {
+            header: RequestHeader {
+                xid: Xid(xid),
+                op: OpCode::Sync.code(),
+            },
+            body: body.into(),
+            identities: Arc::new(Identities::of_peer("127.0.0.1")),
+        };
+        let request = SyncRequest {
+            conn: ConnId(conn),
+            session,
+            reads: vec![read],
+        };
+        self.tell(ServerId(id), MemberInput::Local(Input::Sync(request)));
         self.settle();
     }
 
