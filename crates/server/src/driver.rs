@@ -8,28 +8,27 @@
 //! - Events and replies of a transaction are in the mailboxes before the write guard of the tree is let go.
 //! - After the first failure of the log nothing is acknowledged any more.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rookeeper_node::delivery::{self, Deliveries, Delivery};
-use rookeeper_node::effect::{CloseReason, Committed, Effect, Notice};
-use rookeeper_node::input::{ConnId, Input, ReadBehind, ReplyTo};
+use rookeeper_node::delivery::{self, Deliveries};
+use rookeeper_node::effect::{Committed, Effect, Notice};
+use rookeeper_node::input::Input;
 use rookeeper_node::limits::RECORD_OVERHEAD;
-use rookeeper_node::reads::View;
 use rookeeper_node::standalone::Standalone;
-use rookeeper_proto::code::ErrorCode;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::request::Write;
-use rookeeper_proto::response::{self, ConnectResponse};
 use rookeeper_storage::log_writer::{LogError, LogWriter};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::connections::{Connections, Open};
+use crate::connections::Connections;
 use crate::inbox::{Inbox, Message};
-use crate::mailbox::{Ending, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
@@ -340,125 +339,6 @@ impl Driver {
         turn.deliveries.clear();
         drop(tree);
     }
-
-    /// Copies frames to mailboxes. The caller holds the write guard.
-    fn deliver(&self, deliveries: &Deliveries, touched: &mut Vec<Arc<Mailbox>>) {
-        let open = self.connections.open();
-        let frame_of = |range: &std::ops::Range<usize>| {
-            deliveries.bytes.get(range.clone()).unwrap_or_default()
-        };
-        for delivery in &deliveries.list {
-            match delivery {
-                Delivery::Reply {
-                    frames,
-                    count,
-                    conn,
-                    zxid,
-                } => {
-                    let Some(to) = open.get(conn) else { continue };
-                    to.mailbox.answer(frame_of(frames), *count, *zxid);
-                    touch(touched, &to.mailbox);
-                }
-                Delivery::Event {
-                    frame,
-                    watchers,
-                    readers,
-                } => {
-                    for watcher in watchers {
-                        let Some(to) = open.get(&ConnId(watcher.0)) else {
-                            continue;
-                        };
-                        let hears = readers.is_none() || {
-                            let who = to.mailbox.identities();
-                            delivery::may_hear(&self.replica.auth, readers.as_deref(), &who)
-                        };
-                        if hears {
-                            to.mailbox.put(frame_of(frame));
-                            touch(touched, &to.mailbox);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn mailbox(&self, conn: ConnId) -> Option<Arc<Mailbox>> {
-        mailbox_in(&self.connections.open(), conn)
-    }
-
-    fn answer_connect(
-        &self,
-        conn: ConnId,
-        response: ConnectResponse,
-        read_only: Option<bool>,
-        touched: &mut Vec<Arc<Mailbox>>,
-    ) {
-        let Some(mailbox) = self.mailbox(conn) else {
-            return;
-        };
-        let mut frame = Vec::new();
-        response.encode(read_only, &mut frame);
-        let session = match response {
-            ConnectResponse::Accepted {
-                session,
-                timeout_ms,
-            } => Some((session, timeout_ms)),
-            ConnectResponse::Refused => None,
-        };
-        mailbox.connected(&frame, session);
-        touch(touched, &mailbox);
-    }
-
-    fn refuse(
-        &self,
-        to: &ReplyTo,
-        session: SessionId,
-        (zxid, code): (Zxid, ErrorCode),
-        touched: &mut Vec<Arc<Mailbox>>,
-    ) {
-        let Some(mailbox) = self.mailbox(to.conn) else {
-            return;
-        };
-        let mut frames = Vec::new();
-        response::reply_header(&mut frames, to.xid, zxid, code);
-        let tree = self.replica.tree.read();
-        let view = View {
-            tree: &tree,
-            watches: &self.replica.watches,
-            auth: &self.replica.auth,
-        };
-        delivery::serve_reads(&view, (session, to.conn), &to.behind, &mut frames);
-        mailbox.answer(&frames, 1 + to.behind.len(), zxid);
-        touch(touched, &mailbox);
-    }
-
-    fn answer(
-        &self,
-        conn: ConnId,
-        session: SessionId,
-        reads: &[ReadBehind],
-        touched: &mut Vec<Arc<Mailbox>>,
-    ) {
-        let Some(mailbox) = self.mailbox(conn) else {
-            return;
-        };
-        let tree = self.replica.tree.read();
-        let view = View {
-            tree: &tree,
-            watches: &self.replica.watches,
-            auth: &self.replica.auth,
-        };
-        let mut frames = Vec::new();
-        delivery::serve_reads(&view, (session, conn), reads, &mut frames);
-        mailbox.answer(&frames, reads.len(), tree.last_zxid());
-        touch(touched, &mailbox);
-    }
-
-    fn close(&self, conn: ConnId, why: CloseReason) {
-        if let Some(mailbox) = self.mailbox(conn) {
-            mailbox.end(Ending::Member(why));
-        }
-    }
 }
 
 /// Tries again while the disk is full: what was judged must reach the log. Room was made sure of before, so this waits only when
@@ -475,21 +355,6 @@ fn wait_for_room<T>(
             }
             done => return done,
         }
-    }
-}
-
-fn mailbox_in(open: &Open, conn: ConnId) -> Option<Arc<Mailbox>> {
-    open.get(&conn)
-        .map(|connection| Arc::clone(&connection.mailbox))
-}
-
-/// Notes a mailbox to be woken after the batch; the same one often comes several times in a row.
-fn touch(touched: &mut Vec<Arc<Mailbox>>, mailbox: &Arc<Mailbox>) {
-    if !touched
-        .last()
-        .is_some_and(|last| Arc::ptr_eq(last, mailbox))
-    {
-        touched.push(Arc::clone(mailbox));
     }
 }
 
