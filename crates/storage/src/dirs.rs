@@ -10,6 +10,7 @@ use rookeeper_proto::ids::Zxid;
 use thiserror::Error;
 
 use crate::disk::{At, Disk, DiskError, LockGuard};
+use crate::install;
 
 /// The folder inside `dataDir` and `dataLogDir` that holds snapshots and logs.
 pub const VERSION_DIR: &str = "version-2";
@@ -23,7 +24,9 @@ const INITIALIZE: &str = "initialize";
 pub(crate) const TMP: &str = ".tmp";
 /// Prefix of what was found damaged: neither Java nor we look at such names again.
 pub(crate) const DAMAGED: &str = "damaged-";
-/// Prefix of a received state that is complete and durable, but not in its place yet: it will be.
+/// Prefix of logs and snapshots that a state received from a leader has replaced. Purging deletes them.
+pub(crate) const REPLACED: &str = "replaced-";
+/// Prefix of a received state that is complete and durable, but not in its place yet: it will be, see [`crate::install`].
 pub(crate) const WAITING: &str = "install-";
 /// Our own marker of a member that has lost part of its history, see [`crate::incomplete`]. Java ignores it.
 pub(crate) const INCOMPLETE: &str = "rookeeper.incomplete";
@@ -153,7 +156,8 @@ pub struct DataDirs {
 
 impl DataDirs {
     /// Prepares `data_dir` and `log_dir` (the same when not configured): creates what is missing if `autocreate`, refuses
-    /// swapped directories, takes the locks, and sweeps away our own unfinished files.
+    /// swapped directories, takes the locks, sweeps away our own unfinished files, and puts a received state into its place
+    /// if a power cut came in between.
     pub fn open(
         disk: &dyn Disk,
         data_dir: &Path,
@@ -176,6 +180,7 @@ impl DataDirs {
             _locks: Arc::new(locks),
         };
         dirs.sweep(disk)?;
+        install::complete(disk, &dirs)?;
         Ok(dirs)
     }
 
