@@ -173,6 +173,11 @@ impl<'a> Replay<'a> {
         Ok(self.end)
     }
 
+    /// The file that the last record given came from.
+    pub(crate) fn current_path(&self) -> Option<&Path> {
+        self.current.as_ref().map(LogReader::path)
+    }
+
     fn leave_file(&mut self) {
         if let Some(reader) = self.current.take()
             && let Some(end) = reader.end()
