@@ -10,6 +10,7 @@ use rookeeper_proto::ids::Zxid;
 use thiserror::Error;
 
 use crate::disk::{At, Disk, DiskError, LockGuard};
+use crate::install;
 
 /// The folder inside `dataDir` and `dataLogDir` that holds snapshots and logs.
 pub const VERSION_DIR: &str = "version-2";
@@ -23,6 +24,12 @@ const INITIALIZE: &str = "initialize";
 pub(crate) const TMP: &str = ".tmp";
 /// Prefix of what was found damaged: neither Java nor we look at such names again.
 pub(crate) const DAMAGED: &str = "damaged-";
+/// Prefix of logs and snapshots that a state received from a leader has replaced. Purging deletes them.
+pub(crate) const REPLACED: &str = "replaced-";
+/// Prefix of a received state that is complete and durable, but not in its place yet: it will be, see [`crate::install`].
+pub(crate) const WAITING: &str = "install-";
+/// Our own marker of a member that has lost part of its history, see [`crate::incomplete`]. Java ignores it.
+pub(crate) const INCOMPLETE: &str = "rookeeper.incomplete";
 
 /// How a snapshot is compressed (`zookeeper.snapshot.compression.method`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,7 +156,8 @@ pub struct DataDirs {
 
 impl DataDirs {
     /// Prepares `data_dir` and `log_dir` (the same when not configured): creates what is missing if `autocreate`, refuses
-    /// swapped directories, takes the locks, and sweeps away our own unfinished files.
+    /// swapped directories, takes the locks, sweeps away our own unfinished files, and puts a received state into its place
+    /// if a power cut came in between.
     pub fn open(
         disk: &dyn Disk,
         data_dir: &Path,
@@ -172,6 +180,7 @@ impl DataDirs {
             _locks: Arc::new(locks),
         };
         dirs.sweep(disk)?;
+        install::complete(disk, &dirs)?;
         Ok(dirs)
     }
 
@@ -239,21 +248,57 @@ impl DataDirs {
         Ok((size(&self.snapshots)?, size(&self.logs)?))
     }
 
-    /// Removes snapshots and spare logs that a crash left unfinished. Epoch files are left: their `.tmp` has a meaning.
+    /// Removes what a crash left unfinished: snapshots, spare logs, copies of damaged logs. Epoch files are left: their `.tmp`
+    /// has a meaning.
     fn sweep(&self, disk: &dyn Disk) -> Result<(), DiskError> {
-        for entry in disk.list(&self.snapshots).at("list", &self.snapshots)? {
-            let unfinished = entry.name.strip_suffix(TMP).and_then(FileName::parse);
-            if matches!(unfinished, Some(FileName::Snapshot(..))) {
-                let path = self.snapshots.join(&entry.name);
-                disk.remove(&path).at("remove", &path)?;
+        let ours = |dir: &Path, is_ours: fn(&str) -> bool| -> Result<(), DiskError> {
+            for entry in disk.list(dir).at("list", dir)? {
+                if entry.name.strip_suffix(TMP).is_some_and(is_ours) {
+                    let path = dir.join(&entry.name);
+                    disk.remove(&path).at("remove", &path)?;
+                }
             }
-        }
-        let spare = self.logs.join(SPARE_LOG);
-        if disk.exists(&spare).at("look for", &spare)? {
-            disk.remove(&spare).at("remove", &spare)?;
-        }
-        Ok(())
+            Ok(())
+        };
+        ours(&self.snapshots, |name| {
+            let snapshot = name.strip_prefix(WAITING).unwrap_or(name);
+            name == INCOMPLETE || matches!(FileName::parse(snapshot), Some(FileName::Snapshot(..)))
+        })?;
+        ours(&self.logs, |name| {
+            Some(name) == SPARE_LOG.strip_suffix(TMP) || name.starts_with(DAMAGED)
+        })
     }
+}
+
+/// Gives a file a free name with `prefix` before its own, and returns that. Durable after a sync of the directory. A file that
+/// is gone is none of our worry: purging may be faster.
+pub(crate) fn rename_aside(
+    disk: &dyn Disk,
+    path: &Path,
+    prefix: &str,
+) -> Result<PathBuf, DiskError> {
+    let aside = free_name(disk, path, prefix)?;
+    match disk.rename(path, &aside) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        renamed => renamed.at("set aside", path)?,
+    }
+    Ok(aside)
+}
+
+/// The name of a file with `prefix` before it, and a number behind it when that is taken.
+pub(crate) fn free_name(disk: &dyn Disk, path: &Path, prefix: &str) -> Result<PathBuf, DiskError> {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let mut aside = path.with_file_name(format!("{prefix}{name}"));
+    let mut again = 1_u32;
+    while disk.exists(&aside).at("look for", &aside)? {
+        aside = path.with_file_name(format!("{prefix}{name}.{again}"));
+        again = again.saturating_add(1);
+    }
+    Ok(aside)
 }
 
 fn prepare(disk: &dyn Disk, dir: &Path, autocreate: bool) -> Result<(), DirError> {
@@ -399,6 +444,9 @@ mod tests {
         for name in [
             "snapshot.5.tmp",
             "snapshot.5.gz.tmp",
+            "install-snapshot.5.gz.tmp",
+            "rookeeper.incomplete.tmp",
+            "damaged-log.5.tmp",
             SPARE_LOG,
             "currentEpoch.tmp",
         ] {

@@ -134,3 +134,18 @@ pub(crate) fn read_small(
     bytes.truncate(got);
     Ok(Some(bytes))
 }
+
+/// Replaces a small file by way of `tmp`, in one step; durable on return. A crash may leave `tmp`.
+pub(crate) fn replace_small(
+    disk: &dyn Disk,
+    tmp: &Path,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), DiskError> {
+    let mut file = disk.create(tmp).at("create", tmp)?;
+    file.write_at(0, bytes).at("write", tmp)?;
+    file.sync_data().at("sync", tmp)?;
+    disk.rename(tmp, path).at("replace", path)?;
+    let dir = path.parent().unwrap_or(path);
+    disk.sync_dir(dir).at("sync", dir)
+}

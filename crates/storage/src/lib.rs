@@ -2,7 +2,9 @@
 //!
 //! What lives here: names and directories ([`dirs`]), writing and reading logs ([`log_writer`], [`log_reader`], [`replay`]),
 //! snapshots ([`snapshot_writer`], [`snapshot_reader`], [`snapshots`]), the small files ([`epoch_files`]), the rules of what
-//! to start from ([`recover`]) and what to delete ([`purge`]), and the door to the disk ([`disk`]).
+//! to start from ([`recover`]) and what to delete ([`purge`]), and the door to the disk ([`disk`]). What only a member of an
+//! ensemble needs: its epochs ([`epochs`]), giving others what they miss ([`log_range`]), giving up what a leader does not have
+//! ([`truncate`]), taking over its state ([`install`]), and going on with a damaged history ([`incomplete`]).
 //!
 //! What does not: the tree (a snapshot body is bytes here), the body of a transaction (only its header's zxid is read), time,
 //! threads, and any rule about requests or sessions.
@@ -23,14 +25,20 @@ pub mod cut_disk;
 pub mod dirs;
 pub mod disk;
 pub mod epoch_files;
+pub mod epochs;
+pub mod incomplete;
+pub mod install;
 mod log_format;
+pub mod log_range;
 pub mod log_reader;
 pub mod log_writer;
 pub mod os_disk;
 pub mod purge;
 pub mod recover;
 pub mod replay;
+pub mod snapshot_check;
 mod snapshot_format;
 pub mod snapshot_reader;
 pub mod snapshot_writer;
 pub mod snapshots;
+pub mod truncate;

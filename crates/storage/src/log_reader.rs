@@ -46,6 +46,14 @@ pub struct LogRecord {
     pub bytes: Bytes,
 }
 
+impl LogRecord {
+    /// Where the record ends in the file.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + (self.bytes.len() + FRAMING_LEN) as u64
+    }
+}
+
 /// Why a log cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -135,9 +143,15 @@ pub struct LogReader {
 impl LogReader {
     /// Opens a log. A file without a whole header (shorter, or zeros) is no error: it ends at offset 0.
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, ReadError> {
+        let mut reader = Self::at_start(disk, path)?;
+        reader.read_header()?;
+        Ok(reader)
+    }
+
+    fn at_start(disk: &dyn Disk, path: &Path) -> Result<Self, DiskError> {
         let file = disk.open(path, OpenMode::Read).at("open", path)?;
         let len = file.len().at("measure", path)?;
-        let mut reader = Self {
+        Ok(Self {
             file,
             path: path.to_path_buf(),
             len,
@@ -146,9 +160,7 @@ impl LogReader {
             pos: 0,
             last: None,
             end: None,
-        };
-        reader.read_header()?;
-        Ok(reader)
+        })
     }
 
     /// The file.
@@ -298,13 +310,7 @@ impl LogReader {
         damage: Damage,
         length: usize,
     ) -> Result<Option<T>, ReadError> {
-        let room = self.len.saturating_sub(offset).min(SEARCH_LIMIT);
-        let mut rest = vec![0; usize::try_from(room).unwrap_or(0)];
-        let got = self
-            .file
-            .read_at(offset, &mut rest)
-            .at("read", &self.path)?;
-        rest.truncate(got);
+        let rest = self.window(offset)?;
         let survivor = find_record(&rest, self.last);
         let own = match damage {
             Damage::Checksum { .. } => length.saturating_add(FRAMING_LEN),
@@ -325,12 +331,53 @@ impl LogReader {
         Ok(None)
     }
 
+    /// What is looked through for whole records behind a bad one.
+    fn window(&self, offset: u64) -> Result<Vec<u8>, DiskError> {
+        let room = self.len.saturating_sub(offset).min(SEARCH_LIMIT);
+        let mut rest = vec![0; usize::try_from(room).unwrap_or(0)];
+        let got = self
+            .file
+            .read_at(offset, &mut rest)
+            .at("read", &self.path)?;
+        rest.truncate(got);
+        Ok(rest)
+    }
+
+    /// After damage: goes to the next whole record. False when none is found.
+    fn skip_damage(&mut self) -> Result<bool, DiskError> {
+        let offset = self.offset();
+        let Some(at) = find_record(&self.window(offset)?, self.last) else {
+            return Ok(false);
+        };
+        (self.chunk, self.chunk_at, self.pos) = (Bytes::new(), offset + at as u64, 0);
+        Ok(true)
+    }
+
     fn corrupt(&self, offset: u64, damage: Damage) -> ReadError {
         ReadError::Corrupt {
             path: self.path.clone(),
             offset,
             damage,
         }
+    }
+}
+
+/// The last zxid that a log still shows, damage or not.
+pub(crate) fn last_whole_record(disk: &dyn Disk, path: &Path) -> Result<Option<Zxid>, DiskError> {
+    let mut reader = LogReader::at_start(disk, path)?;
+    let mut read = reader.read_header().map(|()| true);
+    loop {
+        match read {
+            Ok(true) => {}
+            Ok(false) => return Ok(reader.last),
+            Err(ReadError::Disk(error)) => return Err(error),
+            Err(ReadError::Corrupt { .. }) => {
+                if !reader.skip_damage()? {
+                    return Ok(reader.last);
+                }
+            }
+        }
+        read = reader.next().map(|record| record.is_some());
     }
 }
 

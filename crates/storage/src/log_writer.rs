@@ -213,11 +213,30 @@ impl LogWriter {
         self.note(done)
     }
 
+    /// Goes on behind `zxid`, which may lie before what was appended last: for a history that was truncated or replaced. What
+    /// is open is synced and closed first; the next append opens a new file, and never overwrites one that holds records.
+    pub fn restart_after(&mut self, zxid: Zxid) -> Result<(), LogError> {
+        self.roll()?;
+        (self.last, self.synced) = (Some(zxid), Some(zxid));
+        Ok(())
+    }
+
+    /// Accepts nothing more: the files were changed half way.
+    pub(crate) fn poison(&mut self, why: &DiskError) {
+        self.poison.get_or_insert_with(|| why.to_string().into());
+    }
+
     /// The file records go to now, and the bytes in it, header and records, buffer included. `None` before the first append.
     #[must_use]
     pub fn current_file(&self) -> Option<(&Path, u64)> {
         let open = self.current.as_ref()?;
         Some((&open.path, open.position + self.buffer.len() as u64))
+    }
+
+    /// The last zxid that is durable: how far [`crate::log_range`] may read meanwhile.
+    #[must_use]
+    pub const fn synced(&self) -> Option<Zxid> {
+        self.synced
     }
 
     /// The last zxid that was appended, durable or not.

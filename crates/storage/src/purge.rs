@@ -5,12 +5,13 @@
 //! Invariant: from every retained snapshot the history can still be replayed. Only valid snapshots count as retained, and the
 //! log that may hold records behind the oldest of them stays, although it starts before it.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rookeeper_proto::ids::Zxid;
 
-use crate::dirs::{DataDirs, LogFile, SnapshotFile};
+use crate::dirs::{DataDirs, LogFile, REPLACED, SnapshotFile};
 use crate::disk::{At, Disk, DiskError};
 use crate::snapshots;
 
@@ -54,7 +55,8 @@ fn oldest_retained(valid: &[SnapshotFile], keep: usize) -> Option<Zxid> {
     zxids.pop()
 }
 
-/// Deletes what [`plan`] says, and returns it. Safe while log and snapshots are written: only older files are touched.
+/// Deletes what [`plan`] says and what a received state has replaced, and returns it. Safe while log and snapshots are written,
+/// because only older files are touched; not while a log is truncated or a state installed.
 pub fn purge(disk: &dyn Disk, dirs: &DataDirs, keep: usize) -> Result<Vec<PathBuf>, DiskError> {
     let all = dirs.list_snapshots(disk)?;
     let mut valid = Vec::new();
@@ -64,27 +66,48 @@ pub fn purge(disk: &dyn Disk, dirs: &DataDirs, keep: usize) -> Result<Vec<PathBu
         }
     }
     let dead = plan(&valid, &all, &dirs.list_logs(disk)?, keep);
-    let (snapshots, logs): (Vec<_>, Vec<_>) =
-        dead.iter().partition(|p| all.iter().any(|s| s.path == **p));
-    for (files, dir) in [(snapshots, dirs.snapshots()), (logs, dirs.logs())] {
-        for path in &files {
-            match disk.remove(path) {
-                // Another purge was faster.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.at("remove", path)?,
-            }
-        }
-        if !files.is_empty() {
-            disk.sync_dir(dir).at("sync", dir)?;
+    let (snapshots, mut logs): (Vec<_>, Vec<_>) = dead
+        .into_iter()
+        .partition(|p| all.iter().any(|s| s.path == *p));
+    if !valid.is_empty() {
+        logs.extend(replaced(disk, dirs)?);
+    }
+    delete(disk, &snapshots)?;
+    delete(disk, &logs)?;
+    Ok([snapshots, logs].concat())
+}
+
+/// What has lost its place to a received state.
+fn replaced(disk: &dyn Disk, dirs: &DataDirs) -> Result<Vec<PathBuf>, DiskError> {
+    let mut found = BTreeSet::new();
+    for dir in [dirs.snapshots(), dirs.logs()] {
+        let entries = disk.list(dir).at("list", dir)?;
+        let ours = entries.iter().filter(|e| e.name.starts_with(REPLACED));
+        found.extend(ours.map(|e| dir.join(&e.name)));
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn delete(disk: &dyn Disk, files: &[PathBuf]) -> Result<(), DiskError> {
+    for path in files {
+        match disk.remove(path) {
+            // Another purge was faster.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.at("remove", path)?,
         }
     }
-    Ok(dead)
+    let dirs: BTreeSet<&Path> = files.iter().filter_map(|p| p.parent()).collect();
+    for dir in dirs {
+        disk.sync_dir(dir).at("sync", dir)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dirs::Compression;
+    use crate::os_disk::OsDisk;
     use proptest::prelude::*;
 
     fn snapshot(zxid: i64) -> SnapshotFile {
@@ -141,6 +164,24 @@ mod tests {
     #[test]
     fn fewer_than_three_are_never_kept() {
         check(&[1, 2, 3, 4], &[], &[], 0, &["snapshot.1"]);
+    }
+
+    #[test]
+    fn what_a_state_has_replaced_goes_only_when_there_is_a_valid_snapshot() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = DataDirs::open(&OsDisk, root.path(), None, true).unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            std::fs::write(dirs.snapshots().join(name), bytes).unwrap();
+        };
+        put("replaced-log.1", b"");
+        put("replaced-snapshot.1.gz.1", b"");
+        put("snapshot.5", b"broken");
+        assert_eq!(purge(&OsDisk, &dirs, 3).unwrap(), Vec::<PathBuf>::new());
+        put("snapshot.5", b"a whole one\0\0\0\x01/");
+        let gone = ["replaced-log.1", "replaced-snapshot.1.gz.1"];
+        let gone = gone.map(|name| dirs.snapshots().join(name));
+        assert_eq!(purge(&OsDisk, &dirs, 3).unwrap(), gone);
+        assert!(gone.iter().all(|path| !path.exists()));
     }
 
     proptest! {

@@ -49,6 +49,19 @@ pub enum ReplayError {
     },
 }
 
+impl ReplayError {
+    /// The file and the place in it where the history breaks: damage, or a record that does not follow. `None` when the disk
+    /// failed.
+    #[must_use]
+    pub fn broken_at(&self) -> Option<(&Path, u64)> {
+        match self {
+            Self::Gap { path, offset, .. }
+            | Self::Read(ReadError::Corrupt { path, offset, .. }) => Some((path, *offset)),
+            Self::Read(ReadError::Disk(_)) | Self::Disk(_) => None,
+        }
+    }
+}
+
 fn torn_note(torn: Option<&Path>) -> String {
     torn.map(|p| format!(" where {} is torn", p.display()))
         .unwrap_or_default()
@@ -158,6 +171,11 @@ impl<'a> Replay<'a> {
     pub fn finish(mut self) -> Result<ReplayEnd, ReplayError> {
         while self.next()?.is_some() {}
         Ok(self.end)
+    }
+
+    /// The file that the last record given came from.
+    pub(crate) fn current_path(&self) -> Option<&Path> {
+        self.current.as_ref().map(LogReader::path)
     }
 
     fn leave_file(&mut self) {

@@ -260,13 +260,13 @@ impl SnapshotReader {
 const LAST_ZXID_LEN: usize = 21;
 
 /// The file as a stream of raw bytes.
-struct Raw {
+pub(crate) struct Raw {
     file: Box<dyn DiskFile>,
     at: u64,
 }
 
 impl Raw {
-    fn open(disk: &dyn Disk, path: &Path) -> Result<Self, DiskError> {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, DiskError> {
         let file = disk.open(path, OpenMode::Read).at("open", path)?;
         Ok(Self { file, at: 0 })
     }
@@ -281,14 +281,14 @@ impl Read for Raw {
 }
 
 /// What stands between the file and the plain bytes.
-enum Stream {
+pub(crate) enum Stream {
     Plain(Raw),
     Gzip(Box<GzDecoder<io::BufReader<Raw>>>),
     Snappy(Xerial),
 }
 
 impl Stream {
-    fn new(raw: Raw, compression: Compression) -> Self {
+    pub(crate) fn new(raw: Raw, compression: Compression) -> Self {
         match compression {
             Compression::None => Self::Plain(raw),
             Compression::Gzip => Self::Gzip(Box::new(GzDecoder::new(
@@ -299,7 +299,7 @@ impl Stream {
     }
 
     /// Appends plain bytes, about a chunk; 0 is the end.
-    fn read_into(&mut self, out: &mut Vec<u8>) -> io::Result<usize> {
+    pub(crate) fn read_into(&mut self, out: &mut Vec<u8>) -> io::Result<usize> {
         match self {
             Self::Plain(raw) => raw.take(CHUNK as u64).read_to_end(out),
             Self::Gzip(decoder) => decoder.as_mut().take(CHUNK as u64).read_to_end(out),
@@ -309,7 +309,7 @@ impl Stream {
 }
 
 /// Snappy blocks as the xerial library frames them.
-struct Xerial {
+pub(crate) struct Xerial {
     raw: io::BufReader<Raw>,
     begun: bool,
     packed: Vec<u8>,

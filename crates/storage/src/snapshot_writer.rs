@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::write::GzEncoder;
@@ -35,6 +35,12 @@ pub struct Trailer {
     pub last_zxid: Option<Zxid>,
 }
 
+impl Trailer {
+    /// Stands for a digest that nobody knows, as that of a received state. Java needs it: with digests switched on it looks for
+    /// one, and takes the last zxid for it where there is none.
+    pub const NO_DIGEST: (Zxid, i64) = (Zxid::ZERO, 0);
+}
+
 /// A snapshot in the making. Dropping it unfinished removes what was written.
 pub struct SnapshotWriter {
     disk: Arc<dyn Disk>,
@@ -57,8 +63,17 @@ impl SnapshotWriter {
         zxid: Zxid,
         compression: Compression,
     ) -> Result<Self, DiskError> {
+        Self::create_as(disk, dirs, snapshot_name(zxid, compression), compression)
+    }
+
+    /// The same under a name that nobody loads.
+    pub(crate) fn create_as(
+        disk: Arc<dyn Disk>,
+        dirs: &DataDirs,
+        name: String,
+        compression: Compression,
+    ) -> Result<Self, DiskError> {
         let dir = dirs.snapshots().to_path_buf();
-        let name = snapshot_name(zxid, compression);
         let tmp = dir.join(format!("{name}{TMP}"));
         let file = disk.create(&tmp).at("create", &tmp)?;
         let mut writer = Self {
@@ -108,6 +123,11 @@ impl SnapshotWriter {
         self.finished = true;
         self.disk.sync_dir(&self.dir).at("sync", &self.dir)?;
         Ok(self.path.clone())
+    }
+
+    /// The name that the finished file gets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Gives up and removes what was written.

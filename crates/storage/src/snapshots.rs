@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dirs::{Compression, DAMAGED, DataDirs, SnapshotFile};
+use crate::dirs::{Compression, DAMAGED, DataDirs, SnapshotFile, rename_aside};
 use crate::disk::{At, Disk, DiskError, OpenMode};
 use crate::snapshot_format::{END_MARK, GZIP_MAGIC, XERIAL_MAGIC};
 
@@ -51,18 +51,7 @@ fn piece<const N: usize>(
 
 /// Puts a damaged file out of the way under a name that nobody loads, and returns that name. Nothing is deleted.
 pub fn set_aside(disk: &dyn Disk, path: &Path) -> Result<PathBuf, DiskError> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut aside = path.with_file_name(format!("{DAMAGED}{name}"));
-    let mut again = 1_u32;
-    while disk.exists(&aside).at("look for", &aside)? {
-        aside = path.with_file_name(format!("{DAMAGED}{name}.{again}"));
-        again = again.saturating_add(1);
-    }
-    disk.rename(path, &aside).at("set aside", path)?;
+    let aside = rename_aside(disk, path, DAMAGED)?;
     if let Some(dir) = path.parent() {
         disk.sync_dir(dir).at("sync", dir)?;
     }

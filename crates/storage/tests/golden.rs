@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::jute::Reader;
@@ -16,14 +17,17 @@ use rookeeper_proto::source::Source;
 use rookeeper_proto::txn::TxnHeader;
 use rookeeper_storage::dirs::{Compression, DataDirs, SnapshotFile};
 use rookeeper_storage::epoch_files::EpochFile;
+use rookeeper_storage::log_range::LogRange;
 use rookeeper_storage::log_reader::{Damage, LogReader, ReadError};
 use rookeeper_storage::log_writer::{LogOptions, LogWriter};
 use rookeeper_storage::os_disk::OsDisk;
 use rookeeper_storage::recover::{self, Found, Policy, RecoverError, Start};
 use rookeeper_storage::replay::{Replay, ReplayEnd, ReplayError};
+use rookeeper_storage::snapshot_check;
 use rookeeper_storage::snapshot_reader::{SnapshotDamage, SnapshotError, SnapshotReader};
 use rookeeper_storage::snapshot_writer::{SnapshotWriter, Trailer};
 use rookeeper_storage::snapshots;
+use rookeeper_storage::truncate::truncate;
 use serde_json::Value;
 
 const LAST: Zxid = Zxid(0x1_0000_0060);
@@ -272,12 +276,12 @@ fn writing_a_snapshot_anew_gives_the_bytes_java_wrote() {
 }
 
 trait InArc {
-    fn arc(self) -> std::sync::Arc<dyn rookeeper_storage::disk::Disk>;
+    fn arc(self) -> Arc<dyn rookeeper_storage::disk::Disk>;
 }
 
 impl InArc for OsDisk {
-    fn arc(self) -> std::sync::Arc<dyn rookeeper_storage::disk::Disk> {
-        std::sync::Arc::new(self)
+    fn arc(self) -> Arc<dyn rookeeper_storage::disk::Disk> {
+        Arc::new(self)
     }
 }
 
@@ -519,5 +523,70 @@ fn every_changed_or_missing_byte_of_a_snapshot_is_noticed() {
             complete,
             "cut at {at}"
         );
+    }
+}
+
+/// The seals are found from the end, where Java left them.
+#[test]
+fn every_snapshot_tells_what_it_shows_without_its_body() {
+    let mut fuzzy = 0;
+    for (file, expect) in golden_snapshots() {
+        let trailer = snapshot_check::check(&OsDisk, &file).unwrap();
+        let (_, read) = read_snapshot(&file, &expect).unwrap();
+        assert_eq!(trailer, read);
+        let shows = snapshot_check::reaches(&file, trailer).unwrap();
+        assert_eq!(shows, zxid(&expect["last_zxid"]));
+        fuzzy += u32::from(shows > file.zxid);
+    }
+    assert_eq!(fuzzy, 1);
+}
+
+/// Java's directory, truncated to every transaction in turn. The snapshot 0x100000040 shows 0x100000041 already, so it may only
+/// stay for what lies behind that.
+#[test]
+fn the_history_is_truncated_to_any_transaction() {
+    for to in 0x1_0000_0001..=LAST.0 {
+        let copy = Copy::new();
+        let dirs = copy.dirs();
+        let mut log = LogWriter::new(Arc::new(OsDisk), dirs.logs(), LogOptions::default());
+        let done = truncate(&OsDisk, &dirs, &mut log, Zxid(to)).unwrap();
+        let base = match to {
+            0x1_0000_0041.. => 0x1_0000_0040,
+            0x1_0000_001e.. => 0x1_0000_001e,
+            _ => 0,
+        };
+        assert_eq!(done.base, Zxid(base));
+        drop(dirs);
+        assert_eq!(copy.first_readable(), Zxid(base));
+        let end = copy.replay(base).unwrap();
+        let first = base.max(0x1_0000_0000);
+        assert_eq!((end.last, end.records), (Zxid(to), (to - first) as u64));
+    }
+}
+
+#[test]
+fn every_range_of_the_history_is_given_as_java_wrote_it() {
+    let copy = Copy::new();
+    let dirs = copy.dirs();
+    let mut all = Replay::from(&OsDisk, &dirs, Zxid::ZERO).unwrap();
+    let mut logged = Vec::new();
+    while let Some(record) = all.next().unwrap() {
+        logged.push((record.zxid, record.bytes));
+    }
+    for peer in [
+        0x1_0000_0001,
+        0x1_0000_001f,
+        0x1_0000_0020,
+        0x1_0000_0050,
+        LAST.0,
+    ] {
+        let range = LogRange::find(&OsDisk, &dirs, Zxid(peer), LAST).unwrap();
+        let mut records = range.unwrap().records(&OsDisk);
+        let mut read = Vec::new();
+        while let Some(record) = records.next().unwrap() {
+            read.push(record);
+        }
+        let from = usize::try_from(peer - 0x1_0000_0001).unwrap();
+        assert!(read == logged[from..], "{peer:x}");
     }
 }
