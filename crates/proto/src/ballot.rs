@@ -71,7 +71,7 @@ impl Address {
             None => host,
         };
         let port = port.parse().ok()?;
-        (!host.is_empty()).then(|| Self {
+        is_host(host).then(|| Self {
             host: host.to_owned(),
             port,
         })
@@ -92,6 +92,13 @@ impl fmt::Display for Address {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// True for what can be written into a configuration and read again: nothing that a text of several lines takes for its own.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    let has_meaning = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    !text.is_empty() && !text.contains(has_meaning)
 }
 
 /// What the server that opens an election connection says first.
@@ -421,7 +428,17 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_address_are_refused() {
-        for text in ["", "host", ":1", "host:", "host:65536", "a:b:1", "[::1:1"] {
+        for text in [
+            "",
+            "host",
+            ":1",
+            "host:",
+            "host:65536",
+            "a:b:1",
+            "[::1:1",
+            "a b:1",
+            "a\\nb:1",
+        ] {
             assert_eq!(Address::parse(text), None, "{text}");
         }
     }

@@ -21,8 +21,8 @@
 //! history shorter than that of a quorum is refused in discovery, where each learner tells what it has and the leader must have at
 //! least as much. A voter that was believed gone and comes back with more finds a leader that a quorum has chosen; whatever it has
 //! more was never acknowledged by a quorum. What a Java peer sees is a FOLLOWING or LEADING notification up to 200 ms earlier than
-//! from another Java server: it drops it while it waits itself, and then decides the same. A leader in Java may open its port up
-//! to 200 ms after a learner here has decided: that learner must try again, as Java learners do.
+//! from another Java server: it drops it while it waits itself, and then decides the same. A leader in Java opens its port after
+//! its own pause: a learner that decided here at once must go on trying that much longer than Java's five tries, 100 ms apart.
 
 pub mod effect;
 pub mod round;

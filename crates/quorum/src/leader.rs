@@ -215,7 +215,9 @@ impl Leader {
                 effects.push(LeaderEffect::Request { from, request });
             }
             (Stage::Active, FromLearner::Ping { touched, .. }) => {
-                effects.push(LeaderEffect::Touched(touched));
+                if !touched.is_empty() {
+                    effects.push(LeaderEffect::Touched(touched));
+                }
             }
             (
                 Stage::Active,

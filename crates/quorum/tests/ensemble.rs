@@ -1,4 +1,4 @@
-//! Whole ensembles of three to five servers: elections, leaders and learners over a network that delays and breaks, with disks that
+//! Whole ensembles of three to five voters, some with an observer: elections, leaders and learners over a network that delays and breaks, with disks that
 //! lose what was not synced, and crashes.
 //!
 //! Checked at every step: one leader per epoch; every server's state is a prefix of one history; what a leader committed is in the
@@ -32,7 +32,7 @@ use rookeeper_quorum::learner::{Learner, LearnerConfig};
 use rookeeper_quorum::membership::{self, Membership};
 use rookeeper_quorum::progress::LearnerId;
 
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 400;
 const STEP_MS: i64 = 5;
 const FAULTS_MS: i64 = 6000;
 /// When all must have the same state after the last fault.
@@ -50,6 +50,8 @@ const MOST_OUTSTANDING: usize = 20;
 
 struct World {
     dice: Dice,
+    /// The first so many vote; the others observe.
+    voters: i64,
     now: i64,
     members: BTreeMap<i64, Member>,
     votes: BTreeMap<(i64, i64), VecDeque<(i64, Notification)>>,
@@ -72,11 +74,14 @@ fn pair(a: i64, b: i64) -> (i64, i64) {
 }
 
 impl World {
-    fn new(seed: u64, count: i64) -> Self {
+    fn new(seed: u64, voters: i64, observers: i64) -> Self {
         Self {
             dice: Dice(seed),
+            voters,
             now: 0,
-            members: (1..=count).map(|id| (id, Member::new())).collect(),
+            members: (1..=voters + observers)
+                .map(|id| (id, Member::new()))
+                .collect(),
             votes: BTreeMap::new(),
             newest: BTreeMap::new(),
             connected: BTreeMap::new(),
@@ -107,11 +112,18 @@ impl World {
         self.is_up(a) && self.is_up(b) && self.cut.get(&pair(a, b)) != Some(&true)
     }
 
+    fn role(&self, id: i64) -> membership::Role {
+        match id > self.voters {
+            true => membership::Role::Observer,
+            false => membership::Role::Participant,
+        }
+    }
+
     fn membership(&self) -> Membership {
         let lines: Vec<_> = self
             .ids()
             .iter()
-            .map(|id| format!("server.{id}=h{id}:1:2"))
+            .map(|id| format!("server.{id}=h{id}:1:2:{}", self.role(*id)))
             .collect();
         Membership::parse(&lines.join("\n")).expect("the text is right")
     }
@@ -125,7 +137,7 @@ impl World {
     fn start(&mut self, id: i64) {
         let config = ElectionConfig {
             me: ServerId(id),
-            role: membership::Role::Participant,
+            role: self.role(id),
             membership: self.membership(),
             reconfig_enabled: false,
             pace: Pace::default(),
@@ -474,7 +486,7 @@ impl World {
         self.lead(leader, LeaderInput::Connected(conn));
         let config = LearnerConfig {
             me: ServerId(id),
-            role: membership::Role::Participant,
+            role: self.role(id),
             config_version: 0,
             tick_ms: TICK_MS,
             init_limit: INIT_LIMIT,
@@ -719,8 +731,8 @@ impl World {
 }
 
 fn run(seed: u64) -> World {
-    let count = 3 + (seed % 3) as i64;
-    let mut world = World::new(seed, count);
+    let voters = 3 + (seed % 3) as i64;
+    let mut world = World::new(seed, voters, (seed % 2) as i64);
     world.ids().into_iter().for_each(|id| world.start(id));
     while world.now < FAULTS_MS {
         if world.dice.once_in(25) {
@@ -738,7 +750,7 @@ fn run(seed: u64) -> World {
         .filter(|id| !world.is_up(*id))
         .collect();
     let away = if world.dice.once_in(2) {
-        (count as usize - 1) / 2
+        (voters as usize - 1) / 2
     } else {
         0
     };

@@ -201,7 +201,7 @@ macro_rules! stories {
 stories! {
     diff_in_the_same_epoch
     new_epoch
-    trunc
+
     snap
     observer
     follower_in_broadcast
@@ -210,6 +210,7 @@ stories! {
     zookeeper_1282_promises
     zookeeper_1551_observer_during_snap
     zookeeper_2355_nothing_is_known_before_it_is_there
+    zookeeper_2845_trunc_of_what_was_never_committed
     zookeeper_2872_snapshot_before_the_acknowledgement
     zookeeper_3023_served_when_all_is_applied
     zookeeper_3642_broken_image
