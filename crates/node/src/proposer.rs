@@ -39,7 +39,7 @@ pub struct ProposerConfig {
     pub server: ServerId,
     /// The unit of session expiry, ms.
     pub tick_ms: i64,
-    /// Time between two [`Input::Tick`]s when nothing is wrong, ms.
+    /// Time between two [`tick`](Proposer::tick)s when nothing is wrong, ms.
     pub tick_interval_ms: i64,
     /// Bounds of session timeouts.
     pub timeouts: TimeoutBounds,
