@@ -1,4 +1,5 @@
-//! What servers say on the election port: the handshake that opens a connection, and notifications.
+//! What servers say on the election port: the handshake that opens a connection, and notifications
+//! (quorum protocol 1.2, 1.3 and 2.2).
 //!
 //! What lives here: the layouts of all releases, and the limits of a frame. What does not: which vote wins (`quorum::vote`), who
 //! may connect to whom, what the configuration text says (`quorum::membership`).

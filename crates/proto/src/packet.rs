@@ -1,4 +1,5 @@
-//! What a leader and its learners say to each other: packets without an outer length, each way with a meaning of its own.
+//! What a leader and its learners say to each other: packets without an outer length, each way with a meaning of its own
+//! (quorum protocol 3.1).
 //!
 //! What lives here: [`Packet`], the layout that all share, and below what it can mean, by who speaks: [`from_learner`] and
 //! [`from_leader`]. What does not: when something is said (`quorum`), the stream behind a SNAP, the body of a transaction.

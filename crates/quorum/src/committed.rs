@@ -1,4 +1,4 @@
-//! The newest committed transactions, kept for learners that lack only a few.
+//! The newest committed transactions, kept for learners that lack only a few (quorum protocol 3.5).
 //!
 //! What lives here: a window without holes. What does not: the log on the disk, and what a learner is sent.
 //!

@@ -1,4 +1,4 @@
-//! Fast leader election: servers exchange votes until a quorum has one opinion.
+//! Fast leader election: servers exchange votes until a quorum has one opinion (quorum protocol 2.3, 2.4).
 //!
 //! What lives here: the rules for every notification in every state, rounds, and when a round is over. What does not: sockets and
 //! their queues (one notification per peer, the newest wins, the last one again on a new connection), the clock, and what a
@@ -13,8 +13,8 @@
 //! # When a round is over
 //!
 //! A quorum for one vote is not the end: a better vote may be under way. The Java server waits until 200 ms pass without a
-//! notification. Here the round ends at once when nothing better can come: every voter other than this one either has a connection
-//! and has voted for the same in this round, or is known to be gone, because its connection broke or was refused. A voter of which
+//! notification. Here the round ends at once when nothing better can come (quorum protocol 2.5): every voter other than this one
+//! either has a connection and has voted for the same in this round, or is known to be gone, because its connection broke or was refused. A voter of which
 //! nothing is known is waited for, as Java waits.
 //!
 //! This is safe. The pause protects nothing that counts: an election is a recommendation, and a leader that was recommended with a

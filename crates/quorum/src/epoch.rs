@@ -1,4 +1,4 @@
-//! Discovery: a leader and its learners agree on a new epoch, which no earlier leader can have.
+//! Discovery: a leader and its learners agree on a new epoch, which no earlier leader can have (quorum protocol 3.3).
 //!
 //! What lives here: what the leader collects, and what a learner promises. What does not: packets, connections, the disk.
 //!

@@ -1,4 +1,5 @@
-//! The leader: gets an epoch, brings its learners to its history, proposes, and commits what a quorum has on its disks.
+//! The leader: gets an epoch, brings its learners to its history, proposes, and commits what a quorum has on its disks
+//! (quorum protocol 3.3, 3.8, 3.10 and 3.11).
 //!
 //! What lives here: the order of all that. The parts: this file joins learners (discovery, synchronization, registration);
 //! [`broadcast`] proposes, counts and commits; [`supervision`] watches over time. What does not: sockets, files, clients, sessions.

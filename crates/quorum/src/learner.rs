@@ -1,4 +1,4 @@
-//! Followers and observers: how one takes over a leader's history, and then follows it.
+//! Followers and observers: how one takes over a leader's history, and then follows it (quorum protocol 3.9, 3.11).
 //!
 //! What lives here: the learner's side of discovery and broadcast; [`synchronization`] lies between them. What does not: sockets,
 //! files, clients, the tree.
@@ -43,8 +43,8 @@ pub struct LearnerConfig {
     pub init_limit: i64,
     /// Ticks without a word of the leader.
     pub sync_limit: i64,
-    /// Asks for the leader's whole state, after a [`Departure`] that wants it. Only a leader whose epoch was promised already is
-    /// asked: a new one must hear what the disk has, or it could be elected to less.
+    /// Asks for the leader's whole state, after a [`Departure`] that wants it (quorum protocol 3.9.1). Only a leader whose
+    /// epoch was promised already is asked: a new one must hear what the disk has, or it could be elected to less.
     pub ask_for_image: bool,
 }
 

@@ -22,6 +22,8 @@
 //!   that says it comes only after the input that says that it is durable.
 //! - `currentEpoch <= acceptedEpoch` on every disk: the promise of an epoch is written before its history is taken over.
 //!
+//! The rules are those of `docs/quorum.md`, which comments cite as *quorum protocol 3.9*.
+//!
 //! What the driver of a role owes: effects in order; the whole log applied before a role begins; and when a role ends, the log made
 //! durable, and memory loaded anew if it holds what the log does not, before the next vote (ZOOKEEPER-2845, 4712).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]

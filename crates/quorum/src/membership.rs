@@ -1,4 +1,5 @@
-//! Who belongs to the ensemble: the configuration as servers exchange it and as `/zookeeper/config` shows it.
+//! Who belongs to the ensemble: the configuration as servers exchange it and as `/zookeeper/config` shows it
+//! (quorum protocol 2.8).
 //!
 //! What lives here: the text, its versions and roles. What does not: names are not resolved, files are not known, and whether a
 //! change is allowed is asked elsewhere.

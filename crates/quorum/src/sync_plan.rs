@@ -1,4 +1,5 @@
-//! How a learner gets the leader's history: what it lacks (DIFF), after forgetting what it has too much (TRUNC), or everything (SNAP).
+//! How a learner gets the leader's history: what it lacks (DIFF), after forgetting what it has too much (TRUNC), or everything (SNAP)
+//! (quorum protocol 3.5).
 //!
 //! What lives here: the choice, as a function of where the learner is and what the leader has. What does not: sending, reading
 //! logs, and what happens meanwhile.

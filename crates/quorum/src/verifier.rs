@@ -1,4 +1,4 @@
-//! What a quorum is.
+//! What a quorum is (quorum protocol 2.6).
 //!
 //! What lives here: majorities, weights and groups, and both configurations at once while one replaces the other. What does not:
 //! where votes and acknowledgements come from.

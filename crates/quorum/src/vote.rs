@@ -1,4 +1,4 @@
-//! What is voted on: whose history is the best.
+//! What is voted on: whose history is the best (quorum protocol 2.1).
 //!
 //! What lives here: histories, votes, and their order. What does not: rounds, and who voted what.
 //!

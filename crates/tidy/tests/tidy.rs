@@ -563,6 +563,7 @@ fn cited_sections_exist() {
     let pages = [
         ("client protocol ", "docs/protocol.md"),
         ("disk formats ", "docs/formats.md"),
+        ("quorum protocol ", "docs/quorum.md"),
     ];
     let all = texts();
     let mut offenders = Vec::new();

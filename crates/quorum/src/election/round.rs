@@ -1,4 +1,4 @@
-//! One round of an election: what was proposed, who voted what, and how long to wait.
+//! One round of an election: what was proposed, who voted what, and how long to wait (quorum protocol 2.4).
 //!
 //! What lives here: the sets of votes and their comparison. What does not: what to send, and what follows from a quorum.
 //!

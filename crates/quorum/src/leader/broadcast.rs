@@ -1,4 +1,4 @@
-//! Proposals, acknowledgements, commits.
+//! Proposals, acknowledgements, commits (quorum protocol 3.11).
 //!
 //! What lives here: what a leader does with transactions once its epoch is established. What does not: their meaning.
 //!

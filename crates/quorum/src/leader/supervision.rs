@@ -1,4 +1,4 @@
-//! What a leader does when time passes: it pings, and gives up learners, or itself.
+//! What a leader does when time passes: it pings, and gives up learners, or itself (quorum protocol 3.10).
 //!
 //! What lives here: ticks and limits. What does not: reading a clock.
 //!

@@ -1,4 +1,5 @@
-//! How a learner takes over the leader's history, from the first packet after discovery to UPTODATE.
+//! How a learner takes over the leader's history, from the first packet after discovery to UPTODATE
+//! (quorum protocol 3.9).
 //!
 //! What lives here: which transaction may come next, and what is made durable in which order. What does not: cutting a log, loading
 //! a state.
