@@ -299,9 +299,10 @@ impl World {
         }
         assert_eq!(replayed.digest(), self.tree.digest(), "replay");
         let mut bytes = Vec::new();
-        let mut writer = self.tree.open_image().expect("no other image is open");
+        let mut writer = self.tree.open_image().expect("few images are open");
         while writer.next_chunk(&self.tree, BUDGET, &mut bytes) {}
-        self.tree.close_image();
+        drop(writer);
+        self.tree.close_images();
         let mut source = Slice(&bytes);
         let loaded = image::load(&mut source, self.tree.last_zxid(), 0, options());
         let loaded = loaded.expect("our own image loads");

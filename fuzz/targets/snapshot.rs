@@ -56,9 +56,10 @@ fn options() -> TreeOptions {
 
 fn write_and_load(mut tree: Tree) {
     let mut bytes = Vec::new();
-    let mut writer = tree.open_image().expect("no other image is open");
+    let mut writer = tree.open_image().expect("few images are open");
     while writer.next_chunk(&tree, PIECE, &mut bytes) {}
-    tree.close_image();
+    drop(writer);
+    tree.close_images();
     let again = image::load(&mut Slice(&bytes), ZXID, 0, options()).expect("our own image loads");
     assert_eq!(again.digest(), tree.digest());
     assert_eq!(again.node_count(), tree.node_count());

@@ -1,54 +1,45 @@
 //! Puts a server together from its settings, and takes it apart again.
 
+mod options;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
-use rookeeper_node::proposer::ProposerConfig;
-use rookeeper_node::reaper::ReaperConfig;
-use rookeeper_node::sessions::TimeoutBounds;
+use rookeeper_database::database::{Database, Opened};
+use rookeeper_database::recovery::{Recovered, RecoveryError};
 use rookeeper_node::standalone::Standalone;
-use rookeeper_storage::dirs::{Compression, DataDirs, DirError};
+use rookeeper_storage::dirs::{DataDirs, DirError};
 use rookeeper_storage::disk::Disk;
-use rookeeper_storage::log_writer::{LogOptions, LogWriter};
 use rookeeper_storage::os_disk::OsDisk;
-use rookeeper_storage::recover::Policy;
-use rookeeper_tree::auth::{self, AuthConfig};
-use rookeeper_tree::prep::Rules;
-use rookeeper_tree::tree::{Tree, TreeOptions};
+use rookeeper_tree::auth::AuthConfig;
+use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::WatchTable;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::client_port::{self, BindError};
-use crate::clock::{Clock, millis};
-use crate::config::{AuthScheme, DigestAlgorithm, Settings, SnapshotCompression};
+use crate::clock::Clock;
+use crate::config::Settings;
 use crate::connections::{ConnectionLimits, Connections};
-use crate::driver::{Driver, Ended};
+use crate::driver::{Driver, Ended, Gauges};
 use crate::inbox::{Inbox, Message};
 use crate::io_threads::IoThreads;
 use crate::large_requests::LargeRequests;
 use crate::mailbox::Ending;
 use crate::metrics::Metrics;
 use crate::purge::PurgeTimer;
-use crate::recovery::{self, Recovered, RecoveryError};
 use crate::replica::{Replica, Watches};
 use crate::service::{Service, ServiceLimits};
-use crate::snapshots::{SnapshotOptions, Snapshots};
+use crate::snapshots::Snapshots;
 use crate::words::TraceMask;
 
-/// Ticks of the member per tick of the configuration.
-const TICKS_PER_TICK: u32 = 4;
-/// Longest time between two ticks of the member.
-const MAX_TICK_INTERVAL: Duration = Duration::from_millis(500);
-/// Shortest time between two ticks of the member.
-const MIN_TICK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a stop waits for connections to write out what is queued.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 /// How often it looks whether they are done.
@@ -125,85 +116,57 @@ impl Server {
     pub fn start_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, StartError> {
         let dirs = open_dirs(&*disk, &settings)?;
         let seed = entropy();
-        let snapshot = snapshot_options(&settings);
-        let policy = Policy {
-            trust_empty: settings.storage.trust_empty_snapshot,
-            autocreate: settings.storage.db_autocreate,
-        };
-        let options = TreeOptions {
-            extended_types: settings.extended_types_enabled,
-            hash_seed: seed,
-        };
-        let recovered = recovery::recover(&disk, &dirs, policy, options, snapshot)?;
-        Self::serve(settings, disk, dirs, recovered, seed)
+        let options = options::database_options(&settings, seed);
+        let opened = Database::open(Arc::clone(&disk), dirs.clone(), options)?;
+        Self::serve(settings, disk, dirs, opened, seed)
     }
 
     fn serve(
         settings: Settings,
         disk: Arc<dyn Disk>,
         dirs: DataDirs,
-        recovered: Recovered,
+        opened: Opened,
         seed: u64,
     ) -> Result<Self, StartError> {
-        let Recovered {
-            mut tree,
-            replayed,
-            digest_mismatches,
-        } = recovered;
-        let orphans = tree.remove_orphans();
-        if !orphans.is_empty() {
-            info!(
-                "removed {} ephemerals of sessions that no longer exist",
-                orphans.len()
-            );
-        }
-        let listener = settings
-            .client
-            .listen
-            .as_ref()
-            .map(|address| client_port::bind(address, settings.client.backlog))
-            .transpose()?;
-        let address = listener
-            .as_ref()
-            .map(std::net::TcpListener::local_addr)
-            .transpose()?;
-
+        let (mut recovered, database) = (opened.recovered, opened.database);
+        let orphans = remove_orphans(&mut recovered.tree);
+        let port = bind(&settings)?;
         let clock = Clock::start();
-        let rules = rules(&settings);
-        let member = Standalone::new(
-            standalone_config(&settings, rules.clone(), seed),
-            &tree,
-            clock.now(),
-        );
-        let service = Arc::new(service(settings, disk, dirs, tree, rules.auth, clock, seed));
-        service
-            .gauges
-            .digest_mismatches
-            .store(digest_mismatches, std::sync::atomic::Ordering::Relaxed);
-
+        let rules = options::rules(&settings);
+        let config = options::standalone_config(&settings, rules.clone(), seed);
+        let member = Standalone::new(config, &recovered.tree, clock.now());
+        let plan = DriverPlan {
+            member,
+            database,
+            first_snapshot: recovered.replayed > 0 || orphans > 0,
+            seed,
+        };
+        let parts = Parts {
+            disk,
+            dirs,
+            clock,
+            auth: rules.auth,
+            seed,
+        };
+        let service = Arc::new(service(settings, parts, recovered));
         let (stop, stopping) = watch::channel(false);
         let io = IoThreads::start()?;
         let ended = Arc::new(EndedFlag::default());
-        let first_snapshot = replayed > 0 || !orphans.is_empty();
-        let driver = spawn_driver(&service, member, seed, first_snapshot, Arc::clone(&ended))?;
-        if let (Some(listener), Some(address)) = (listener, address) {
+        let driver = spawn_driver(&service, plan, Arc::clone(&ended))?;
+        let address = port.as_ref().map(|(_, address)| *address);
+        if let Some((listener, address)) = port {
             info!("binding to port {address}");
-            let accepting = client_port::accept(
-                Arc::clone(&service),
-                listener,
-                io.spawner().clone(),
-                stopping,
-            );
+            let spawner = io.spawner().clone();
+            let accepting = client_port::accept(Arc::clone(&service), listener, spawner, stopping);
             io.spawner().spawn(accepting);
         }
         let purge = PurgeTimer::start(&service);
-        let driver = Some(driver);
         Ok(Self {
             service,
             address,
             io: Some(io),
             stop,
-            driver,
+            driver: Some(driver),
             ended,
             _purge: purge,
         })
@@ -304,15 +267,42 @@ fn open_dirs(disk: &dyn Disk, settings: &Settings) -> Result<DataDirs, DirError>
     )
 }
 
-fn service(
-    settings: Settings,
+/// Ephemerals whose session is not there any more; how many they were.
+fn remove_orphans(tree: &mut Tree) -> usize {
+    let orphans = tree.remove_orphans().len();
+    if orphans > 0 {
+        info!("removed {orphans} ephemerals of sessions that no longer exist");
+    }
+    orphans
+}
+
+/// The client port, if there shall be one, and where it is.
+fn bind(settings: &Settings) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    let Some(address) = &settings.client.listen else {
+        return Ok(None);
+    };
+    let listener = client_port::bind(address, settings.client.backlog)?;
+    let address = listener.local_addr()?;
+    Ok(Some((listener, address)))
+}
+
+/// What a service is made of, besides its settings and its data.
+struct Parts {
     disk: Arc<dyn Disk>,
     dirs: DataDirs,
-    tree: Tree,
-    auth: AuthConfig,
     clock: Clock,
+    auth: AuthConfig,
     seed: u64,
-) -> Service {
+}
+
+fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
+    let Parts {
+        disk,
+        dirs,
+        clock,
+        auth,
+        seed,
+    } = parts;
     let limits = ServiceLimits {
         frame: settings.limits.max_buffer as usize,
         outstanding: settings.limits.global_outstanding as usize,
@@ -328,16 +318,20 @@ fn service(
         settings.limits.large_request_max_bytes,
     );
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
+    let gauges = Gauges::default();
+    gauges
+        .digest_mismatches
+        .store(recovered.digest_mismatches, Ordering::Relaxed);
     Service {
         replica: Arc::new(Replica {
-            tree: RwLock::new(tree),
+            tree: RwLock::new(recovered.tree),
             watches,
             auth,
         }),
         inbox: Arc::default(),
         connections: Arc::new(Connections::new(connections)),
         clock,
-        gauges: Arc::default(),
+        gauges: Arc::new(gauges),
         metrics: Arc::new(Metrics::new()),
         large_requests,
         trace_mask: AtomicI64::new(TraceMask::default().0),
@@ -348,41 +342,49 @@ fn service(
     }
 }
 
+/// What the driver begins with.
+struct DriverPlan {
+    member: Standalone,
+    database: Database,
+    /// The start read a log: a snapshot now makes the next start fast.
+    first_snapshot: bool,
+    seed: u64,
+}
+
 fn spawn_driver(
     service: &Arc<Service>,
-    member: Standalone,
-    seed: u64,
-    first_snapshot: bool,
+    plan: DriverPlan,
     ended: Arc<EndedFlag>,
 ) -> io::Result<JoinHandle<()>> {
     let settings = &service.settings;
-    let log_options = LogOptions {
-        prealloc_bytes: settings.storage.log_preallocation,
-        size_limit: settings.storage.log_roll_size,
-        force_sync: settings.storage.force_sync,
-    };
-    let log = LogWriter::new(Arc::clone(&service.disk), service.dirs.logs(), log_options);
-    let options = snapshot_options(settings);
-    let mut snapshots = Snapshots::new(
-        options,
-        Arc::clone(&service.disk),
-        service.dirs.clone(),
+    let DriverPlan {
+        member,
+        mut database,
+        first_snapshot,
         seed,
-    );
+    } = plan;
+    let mut snapshots = Snapshots::new(options::snapshot_pace(settings), seed);
     if first_snapshot {
-        snapshots.begin(&service.replica, &service.inbox, &service.gauges);
+        snapshots
+            .begin(
+                &mut database,
+                &service.replica,
+                &service.inbox,
+                &service.gauges,
+            )
+            .map_err(io::Error::other)?;
     }
     let driver = Driver {
         member,
         replica: Arc::clone(&service.replica),
-        log,
+        database,
         snapshots,
         inbox: Arc::clone(&service.inbox),
         connections: Arc::clone(&service.connections),
         clock: service.clock,
         gauges: Arc::clone(&service.gauges),
         metrics: Arc::clone(&service.metrics),
-        tick_interval: tick_interval(settings),
+        tick_interval: options::tick_interval(settings),
         slow_sync: settings.storage.fsync_warning_threshold,
     };
     thread::Builder::new()
@@ -411,93 +413,6 @@ fn outcome_of(ended: Ended) -> Outcome {
             error!(error = %why, "the transaction log failed; nothing more can be acknowledged");
             Outcome::LogFailed
         }
-    }
-}
-
-fn tick_interval(settings: &Settings) -> Duration {
-    (settings.tick_time / TICKS_PER_TICK).clamp(MIN_TICK_INTERVAL, MAX_TICK_INTERVAL)
-}
-
-fn snapshot_options(settings: &Settings) -> SnapshotOptions {
-    SnapshotOptions {
-        count: settings.storage.snap_count,
-        log_bytes: settings.storage.snap_log_size_limit,
-        compression: match settings.storage.snapshot_compression {
-            SnapshotCompression::None => Compression::None,
-            SnapshotCompression::Gzip => Compression::Gzip,
-            SnapshotCompression::Snappy => Compression::Snappy,
-        },
-        digest: settings.storage.digest_enabled,
-        last_zxid: settings.storage.serialize_last_processed_zxid,
-    }
-}
-
-fn standalone_config(settings: &Settings, rules: Rules, hash_seed: u64) -> ProposerConfig {
-    let ms = |duration: Duration| i32::try_from(millis(duration)).unwrap_or(i32::MAX);
-    ProposerConfig {
-        server: rookeeper_proto::ids::ServerId::STANDALONE,
-        tick_ms: millis(settings.tick_time).max(1),
-        tick_interval_ms: millis(tick_interval(settings)),
-        timeouts: TimeoutBounds {
-            min_ms: ms(settings.min_session_timeout),
-            max_ms: ms(settings.max_session_timeout),
-        },
-        rules,
-        reaper: ReaperConfig {
-            check_interval_ms: millis(settings.containers.check_interval),
-            max_per_minute: settings.containers.max_per_minute,
-            max_never_used_ms: settings.containers.max_never_used.map_or(0, millis),
-        },
-        hash_seed,
-    }
-}
-
-fn rules(settings: &Settings) -> Rules {
-    let limits = &settings.limits;
-    Rules {
-        auth: auth_config(settings),
-        extended_types: settings.extended_types_enabled,
-        enforce_quota: limits.enforce_quota,
-        digest: settings.storage.digest_enabled,
-        close_session_paths: settings.storage.close_session_txn,
-        reconfig: settings.reconfig_enabled,
-        max_record_bytes: (limits.max_buffer as usize)
-            .saturating_add(limits.max_buffer_extra as usize),
-    }
-}
-
-fn auth_config(settings: &Settings) -> AuthConfig {
-    let access = &settings.access;
-    if access.skip_acl {
-        warn!("zookeeper.skipACL==\"yes\", ACL checks will be skipped");
-    }
-    AuthConfig {
-        digest_enabled: access.schemes.contains(&AuthScheme::Digest),
-        digest_algorithm: match access.digest_algorithm {
-            DigestAlgorithm::Sha1 => auth::DigestAlgorithm::Sha1,
-            DigestAlgorithm::Sha256 => auth::DigestAlgorithm::Sha256,
-            DigestAlgorithm::Sha512 => auth::DigestAlgorithm::Sha512,
-            DigestAlgorithm::Sha3_256 => auth::DigestAlgorithm::Sha3_256,
-        },
-        super_digest: access
-            .super_digest
-            .as_ref()
-            .map(|secret| secret.reveal().to_owned()),
-        x509_super_user: access.x509_super_user.clone(),
-        sasl_any_user: access.any_sasl_user.clone(),
-        x509_loaded: access.schemes.contains(&AuthScheme::X509),
-        sasl_loaded: access.schemes.contains(&AuthScheme::Sasl),
-        ensemble_names: access
-            .schemes
-            .contains(&AuthScheme::Ensemble)
-            .then(|| access.ensemble_names.clone()),
-        skip_acl: access.skip_acl,
-        enforce_schemes: access
-            .enforce_auth_schemes
-            .iter()
-            .map(|s| s.name().to_owned())
-            .collect(),
-        sasl_super_users: access.sasl_super_users.clone(),
     }
 }
 

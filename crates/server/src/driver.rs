@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
 use rookeeper_node::input::Input;
@@ -22,7 +23,7 @@ use rookeeper_node::limits::RECORD_OVERHEAD;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::request::Write;
-use rookeeper_storage::log_writer::{LogError, LogWriter};
+use rookeeper_storage::log_writer::LogError;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -75,7 +76,7 @@ pub struct Driver {
     /// What it decides about.
     pub replica: Arc<Replica>,
     /// Where records go.
-    pub log: LogWriter,
+    pub database: Database,
     /// When to write snapshots, and how.
     pub snapshots: Snapshots,
     /// Where inputs come from.
@@ -115,7 +116,7 @@ impl Driver {
     /// Runs until told to stop, or until the log fails.
     pub fn run(mut self) -> Ended {
         match self.serve() {
-            Ok(()) => self.log.roll().map(|_| ()),
+            Ok(()) => self.database.log.roll().map(|_| ()),
             Err(LogError::Full(why)) => {
                 warn!(error = %why, "stopping while the disk is full: what waited for the log was never acknowledged");
                 Ok(())
@@ -160,7 +161,7 @@ impl Driver {
         // begin it again, all the time.
         let wanted = announced.max(turn.room_wanted);
         turn.room_wanted = wanted.min(LOG_HEADROOM);
-        let full = match self.log.reserve(LOG_HEADROOM + wanted) {
+        let full = match self.database.log.reserve(LOG_HEADROOM + wanted) {
             Ok(()) => {
                 turn.room_wanted = 0;
                 false
@@ -224,7 +225,7 @@ impl Driver {
             match effect {
                 Effect::Apply(committed) => turn.to_apply.push(committed),
                 Effect::Append { zxid, record } => {
-                    wait_for_room(&self.inbox, || self.log.append(zxid, &record))?;
+                    wait_for_room(&self.inbox, || self.database.log.append(zxid, &record))?;
                     turn.appended = Some(zxid);
                     self.snapshots.note_appended(record.len());
                 }
@@ -272,7 +273,7 @@ impl Driver {
             return Ok(());
         };
         let started = Instant::now();
-        wait_for_room(&self.inbox, || self.log.sync())?;
+        wait_for_room(&self.inbox, || self.database.log.sync())?;
         self.note_sync(started.elapsed());
         let now = self.clock.now();
         {
@@ -282,9 +283,8 @@ impl Driver {
         }
         self.perform(turn)?;
         if self.snapshots.due() && self.member.in_flight() == 0 {
-            self.log.roll()?;
             self.snapshots
-                .begin(&self.replica, &self.inbox, &self.gauges);
+                .begin(&mut self.database, &self.replica, &self.inbox, &self.gauges)?;
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Driver {
         if took > self.slow_sync {
             self.metrics
                 .count_lasting(LastingCounter::FsyncThresholdExceeded);
-            let size = self.log.current_file().map_or(0, |(_, size)| size);
+            let size = self.database.log.current_file().map_or(0, |(_, size)| size);
             warn!(
                 "fsync-ing the write ahead log took {}ms which will adversely effect operation latency. File size is {size} bytes.",
                 took.as_millis()

@@ -25,7 +25,6 @@ pub mod mailbox;
 pub mod metrics;
 pub mod output;
 pub mod purge;
-pub mod recovery;
 pub mod replica;
 pub mod service;
 pub mod snapshots;

@@ -8,18 +8,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rookeeper_storage::dirs::{Compression, DataDirs};
-use rookeeper_storage::disk::{Disk, DiskError};
-use rookeeper_storage::snapshot_writer::{SnapshotWriter, Trailer};
-use rookeeper_tree::image::Image;
+use rookeeper_database::database::{Database, SnapshotError};
+use rookeeper_database::image_file::Snapshot;
+use rookeeper_storage::disk::DiskError;
+use rookeeper_storage::log_writer::LogError;
 use tracing::{error, info};
 
 use crate::driver::Gauges;
 use crate::inbox::{Inbox, Message};
 use crate::replica::Replica;
 
-/// Bytes of the image taken under one read guard.
-const CHUNK: usize = 64 * 1024;
 /// A snapshot begins at the earliest this many times as long after the end of the one before as that one took: at most a quarter of
 /// the time, and of a core, goes into snapshots, however fast the writes come. Loading the log that is longer for it takes no
 /// longer than writing the snapshot took.
@@ -29,27 +27,19 @@ const NICENESS: i32 = 5;
 /// How long the end of the server waits for a snapshot to be given up: while its thread lives the directory is locked.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
-/// Settings of snapshots.
+/// When snapshots are due.
 #[derive(Debug, Clone, Copy)]
-pub struct SnapshotOptions {
+pub struct SnapshotPace {
     /// A snapshot after a random number of transactions in (count/2, count].
     pub count: u32,
     /// The same by bytes of log; `None` is off.
     pub log_bytes: Option<u64>,
-    /// How the file is compressed.
-    pub compression: Compression,
-    /// The file carries the tree's digest.
-    pub digest: bool,
-    /// The file carries the last zxid at its end.
-    pub last_zxid: bool,
 }
 
 /// Counts towards the next snapshot.
 #[derive(Debug)]
 pub struct Snapshots {
-    options: SnapshotOptions,
-    disk: Arc<dyn Disk>,
-    dirs: DataDirs,
+    pace: SnapshotPace,
     random: u64,
     appended: u64,
     bytes: u64,
@@ -78,11 +68,9 @@ impl Drop for Snapshots {
 impl Snapshots {
     /// Counts from zero. `seed` spreads the snapshots of different servers.
     #[must_use]
-    pub fn new(options: SnapshotOptions, disk: Arc<dyn Disk>, dirs: DataDirs, seed: u64) -> Self {
+    pub fn new(pace: SnapshotPace, seed: u64) -> Self {
         let mut snapshots = Self {
-            options,
-            disk,
-            dirs,
+            pace,
             random: seed | 1,
             appended: 0,
             bytes: 0,
@@ -98,10 +86,10 @@ impl Snapshots {
     }
 
     fn draw(&mut self) {
-        let half = u64::from(self.options.count / 2).max(1);
+        let half = u64::from(self.pace.count / 2).max(1);
         self.due_count = half + self.below(half);
         self.due_bytes = self
-            .options
+            .pace
             .log_bytes
             .map(|limit| limit / 2 + self.below((limit / 2).max(1)));
         self.appended = 0;
@@ -130,16 +118,28 @@ impl Snapshots {
         enough && self.begun.is_none() && Instant::now() >= self.rested
     }
 
-    /// Opens an image of the tree and writes it in the background. Only when [`Self::due`].
-    pub fn begin(&mut self, replica: &Arc<Replica>, inbox: &Arc<Inbox>, gauges: &Arc<Gauges>) {
+    /// Rolls the log, opens an image of the tree and writes it in the background. Only when nothing is in flight, and no other is
+    /// being written.
+    pub fn begin(
+        &mut self,
+        database: &mut Database,
+        replica: &Arc<Replica>,
+        inbox: &Arc<Inbox>,
+        gauges: &Arc<Gauges>,
+    ) -> Result<(), LogError> {
         self.draw();
-        let Ok(image) = replica.tree.write().open_image() else {
-            return;
+        // The sync that this takes need not wait for readers, nor they for it.
+        database.log.roll()?;
+        let begun = database.begin_snapshot(&mut replica.tree.write());
+        let snapshot = match begun {
+            Ok(snapshot) => snapshot,
+            Err(SnapshotError::Log(error)) => return Err(error),
+            Err(why) => {
+                error!(error = %why, "no snapshot could be begun; the log still holds everything");
+                return Ok(());
+            }
         };
         let job = Job {
-            options: self.options,
-            disk: Arc::clone(&self.disk),
-            dirs: self.dirs.clone(),
             replica: Arc::clone(replica),
             stop: Arc::clone(&self.stop),
         };
@@ -156,10 +156,9 @@ impl Snapshots {
                 let _done = done;
                 // Where it is not allowed the snapshot is written all the same. Linux means the calling thread.
                 let _ = rustix::process::nice(NICENESS);
-                if job.write(image) {
+                if job.write(snapshot) {
                     gauges.snapshots.fetch_add(1, Ordering::Relaxed);
                 }
-                drop(job);
             });
         match started {
             Ok(_) => {
@@ -170,10 +169,23 @@ impl Snapshots {
                 error!(%error, "no thread for a snapshot; the log still holds everything");
             }
         }
+        Ok(())
+    }
+
+    /// True while one is being written.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Asks the one that is being written to end, unfinished. [`Message::SnapshotEnded`] follows.
+    pub fn give_up(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// The background is free again.
     pub fn ended(&mut self) {
+        self.stop.store(false, Ordering::Relaxed);
         if let Some(begun) = self.begun.take() {
             self.rested = Instant::now() + begun.elapsed() * REST;
         }
@@ -188,25 +200,23 @@ struct Done {
 
 impl Drop for Done {
     fn drop(&mut self) {
-        self.replica.tree.write().close_image();
+        self.replica.tree.write().close_images();
         self.inbox.send(Message::SnapshotEnded);
     }
 }
 
 struct Job {
-    options: SnapshotOptions,
-    disk: Arc<dyn Disk>,
-    dirs: DataDirs,
     replica: Arc<Replica>,
     stop: Arc<AtomicBool>,
 }
 
 impl Job {
-    fn write(&self, image: Image) -> bool {
-        let (zxid, started) = (image.zxid(), Instant::now());
-        match self.try_write(image) {
+    fn write(&self, snapshot: Snapshot) -> bool {
+        let (zxid, started) = (snapshot.zxid(), Instant::now());
+        info!("Snapshotting: {zxid}");
+        match self.try_write(snapshot) {
             Ok(None) => {
-                info!("Snapshot {zxid} given up: the server stops");
+                info!("Snapshot {zxid} given up");
                 false
             }
             Ok(Some(bytes)) => {
@@ -223,63 +233,36 @@ impl Job {
         }
     }
 
-    /// Bytes of the body; `None` when the server stopped meanwhile.
-    fn try_write(&self, mut image: Image) -> Result<Option<usize>, DiskError> {
-        let (zxid, compression) = (image.zxid(), self.options.compression);
-        info!(
-            "Snapshotting: {zxid} to {}",
-            self.dirs.snapshots().display()
-        );
-        let mut writer =
-            SnapshotWriter::create(Arc::clone(&self.disk), &self.dirs, zxid, compression)?;
-        let mut chunk = Vec::with_capacity(CHUNK * 2);
-        let mut bytes = 0;
+    /// Bytes of the body; `None` when nobody wants it any more.
+    fn try_write(&self, mut snapshot: Snapshot) -> Result<Option<u64>, DiskError> {
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            chunk.clear();
-            let more = image.next_chunk(&self.replica.tree.read(), CHUNK, &mut chunk);
-            bytes += chunk.len();
-            writer.write(&chunk)?;
+            let more = snapshot.take(&self.replica.tree.read());
+            snapshot.write()?;
             if !more {
                 break;
             }
         }
-        writer.finish(trailer(self.options, &image))?;
+        let bytes = snapshot.bytes();
+        snapshot.finish()?;
         Ok(Some(bytes))
-    }
-}
-
-/// What follows the body of a snapshot.
-#[must_use]
-pub fn trailer(options: SnapshotOptions, image: &Image) -> Trailer {
-    Trailer {
-        digest: options.digest.then(|| (image.zxid(), image.digest())),
-        last_zxid: options.last_zxid.then(|| image.zxid()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rookeeper_storage::os_disk::OsDisk;
-
     use super::*;
 
     #[test]
     fn a_snapshot_is_due_after_more_than_half_and_at_most_all_of_the_count() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        let dirs = DataDirs::open(&*disk, dir.path(), None, true).unwrap();
-        let options = SnapshotOptions {
+        let pace = SnapshotPace {
             count: 100,
             log_bytes: Some(1 << 30),
-            compression: Compression::None,
-            digest: true,
-            last_zxid: true,
         };
         for seed in 0..200 {
-            let mut snapshots = Snapshots::new(options, Arc::clone(&disk), dirs.clone(), seed);
+            let mut snapshots = Snapshots::new(pace, seed);
             let mut appended = 0;
             while !snapshots.due() {
                 snapshots.note_appended(10);

@@ -5,6 +5,8 @@
 //! first change or its end, and [`Image::next_chunk`] walks the slab a piece at a time, taking the saved znode where there is one. So the
 //! image is exactly the tree at its zxid, whatever is written meanwhile.
 //!
+//! Several may be open: a snapshot is written while learners get the state.
+//!
 //! Reading builds a tree from such a stream, znode by znode, without holding the stream.
 //!
 //! Invariants:
@@ -30,6 +32,8 @@ use crate::acl_table::AclId;
 use crate::tree::{Tree, TreeOptions};
 use crate::znode::{NodeId, Znode};
 
+/// Images open at once: a snapshot, and what learners get; each may keep a copy of everything that changes.
+pub const MAX_IMAGES: usize = 11;
 /// The reference of the ACL that is open to everybody and not stored.
 const OPEN_REFERENCE: i64 = -1;
 
@@ -52,7 +56,8 @@ pub(crate) struct OpenImage {
     written: Arc<AtomicU32>,
 }
 
-/// The writer's side of an open image: call [`Self::next_chunk`] until it says that it is done, then [`Tree::close_image`].
+/// The writer's side of an open image: call [`Self::next_chunk`] until it says that it is done; drop it, then call
+/// [`Tree::close_images`].
 #[derive(Debug)]
 pub struct Image {
     zxid: Zxid,
@@ -69,18 +74,19 @@ pub struct Image {
 
 /// Why no image could be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("an image is being written already")]
+#[error("too many images are being written already")]
 pub struct ImageBusy;
 
 impl Tree {
-    /// Begins an image of the tree as it is now. One at a time.
+    /// Begins an image of the tree as it is now; at most [`MAX_IMAGES`] at a time.
     pub fn open_image(&mut self) -> Result<Image, ImageBusy> {
-        if self.image.is_some() {
+        self.close_images();
+        if self.images.len() >= MAX_IMAGES {
             return Err(ImageBusy);
         }
         let written = Arc::new(AtomicU32::new(0));
         let bound = self.slab.bound();
-        self.image = Some(OpenImage {
+        self.images.push(OpenImage {
             bound,
             saved: HashMap::with_hasher(FixedState::default()),
             born: HashSet::with_hasher(FixedState::default()),
@@ -99,9 +105,9 @@ impl Tree {
         })
     }
 
-    /// Ends the image and frees what was saved for it.
-    pub fn close_image(&mut self) {
-        self.image = None;
+    /// Frees what was saved for images that are no more.
+    pub fn close_images(&mut self) {
+        self.images.retain(OpenImage::is_wanted);
     }
 
     /// Sessions and ACLs: few enough to be written at once.
@@ -120,52 +126,65 @@ impl Tree {
         head
     }
 
-    /// Notes that the open image does not cover the znode that was just put into this place.
+    /// Notes that the open images do not cover the znode that was just put into this place.
     pub(crate) fn note_born(&mut self, id: NodeId) {
-        if let Some(image) = self.image.as_mut().filter(|image| id.0 < image.bound) {
+        for image in self.images.iter_mut().filter(|image| id.0 < image.bound) {
             image.born.insert(id);
         }
     }
 
-    /// Saves the znode for the open image, before it changes.
+    /// Saves the znode for the open images, before it changes.
     pub(crate) fn save_changing(&mut self, id: NodeId) {
-        if self
-            .image
-            .as_ref()
-            .is_some_and(|image| id.0 >= image.written.load(Ordering::Relaxed))
-        {
-            self.save_leaving(id);
-        }
+        self.save(id, |image| id.0 >= image.written.load(Ordering::Relaxed));
     }
 
-    /// Saves the znode for the open image, before it goes: its name and parent are needed even when it is written already, for
+    /// Saves the znode for the open images, before it goes: its name and parent are needed even when it is written already, for
     /// the paths of descendants that are not.
     pub(crate) fn save_leaving(&mut self, id: NodeId) {
-        let Some(image) = &self.image else { return };
-        if id.0 >= image.bound || image.born.contains(&id) || image.saved.contains_key(&id) {
-            return;
-        }
-        let znode = self.slab.get(id);
-        if !znode.live {
-            return;
-        }
-        let saved = Saved {
-            znode: znode.without_children(),
-            owner: self.owner(id),
-        };
-        if let Some(image) = &mut self.image {
-            image.saved.insert(id, saved);
+        self.save(id, |_| true);
+    }
+
+    fn save(&mut self, id: NodeId, concerns: impl Fn(&OpenImage) -> bool) {
+        for index in 0..self.images.len() {
+            let lacks = |image: &OpenImage| concerns(image) && image.lacks(id);
+            if self.images.get(index).is_some_and(lacks)
+                && let Some(saved) = self.saved(id)
+                && let Some(image) = self.images.get_mut(index)
+            {
+                image.saved.insert(id, saved);
+            }
         }
     }
 
-    /// The znode at `id` as the open image sees it.
-    fn image_view(&self, id: NodeId) -> Option<(&Znode, i64)> {
-        let image = self.image.as_ref()?;
-        if let Some(saved) = image.saved.get(&id) {
+    fn saved(&self, id: NodeId) -> Option<Saved> {
+        let znode = self.slab.get(id);
+        znode.live.then(|| Saved {
+            znode: znode.without_children(),
+            owner: self.owner(id),
+        })
+    }
+
+    /// The znode at `id` as this image sees it; nothing when it is no image of this tree.
+    fn image_view(&self, image: &Image, id: NodeId) -> Option<(&Znode, i64)> {
+        let is_it = |open: &&OpenImage| Arc::ptr_eq(&open.written, &image.written);
+        let open = self.images.iter().find(is_it)?;
+        if let Some(saved) = open.saved.get(&id) {
             return Some((&saved.znode, saved.owner));
         }
         let znode = self.slab.get(id);
-        (znode.live && !image.born.contains(&id)).then(|| (znode, self.owner(id)))
+        (znode.live && !open.born.contains(&id)).then(|| (znode, self.owner(id)))
+    }
+}
+
+impl OpenImage {
+    /// The writer's side still exists.
+    fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.written) > 1
+    }
+
+    /// The znode belongs to the image, and was not saved.
+    fn lacks(&self, id: NodeId) -> bool {
+        id.0 < self.bound && !self.born.contains(&id) && !self.saved.contains_key(&id)
     }
 }
 
@@ -207,7 +226,7 @@ impl Image {
         let mut line = Vec::new();
         let mut at = id;
         while !self.is_emitted(at) {
-            let Some((znode, _)) = tree.image_view(at) else {
+            let Some((znode, _)) = tree.image_view(self, at) else {
                 break;
             };
             line.push(at);
@@ -223,7 +242,7 @@ impl Image {
     }
 
     fn write_node(&mut self, tree: &Tree, id: NodeId, out: &mut Vec<u8>) {
-        let Some((znode, owner)) = tree.image_view(id) else {
+        let Some((znode, owner)) = tree.image_view(self, id) else {
             return;
         };
         if id == NodeId::ROOT {
@@ -243,8 +262,26 @@ impl Image {
     /// The path of a parent, empty for the root.
     fn parent_path(&mut self, tree: &Tree, parent: NodeId) -> &str {
         let known = self.parent.take().filter(|(id, _)| *id == parent);
-        let entry = known.unwrap_or_else(|| (parent, path_in_image(tree, parent)));
+        let entry = known.unwrap_or_else(|| (parent, self.path_in_image(tree, parent)));
         &self.parent.insert(entry).1
+    }
+
+    fn path_in_image(&self, tree: &Tree, id: NodeId) -> String {
+        let mut names = Vec::new();
+        let mut at = id;
+        while at != NodeId::ROOT {
+            let Some((znode, _)) = tree.image_view(self, at) else {
+                break;
+            };
+            names.push(znode.name());
+            at = NodeId(znode.parent);
+        }
+        let mut path = Vec::new();
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        String::from_utf8(path).unwrap_or_default()
     }
 
     fn is_emitted(&self, id: NodeId) -> bool {
@@ -261,24 +298,6 @@ impl Image {
             *word |= 1 << (id.index() % 64);
         }
     }
-}
-
-fn path_in_image(tree: &Tree, id: NodeId) -> String {
-    let mut names = Vec::new();
-    let mut at = id;
-    while at != NodeId::ROOT {
-        let Some((znode, _)) = tree.image_view(at) else {
-            break;
-        };
-        names.push(znode.name());
-        at = NodeId(znode.parent);
-    }
-    let mut path = Vec::new();
-    for name in names.iter().rev() {
-        path.push(b'/');
-        path.extend_from_slice(name);
-    }
-    String::from_utf8(path).unwrap_or_default()
 }
 
 /// Why a stream is not an image.
@@ -566,7 +585,6 @@ mod tests {
         let expected = describe(&tree);
         let digest = tree.digest();
         let mut image = tree.open_image().unwrap();
-        assert!(tree.open_image().is_err());
 
         let mut bytes = Vec::new();
         let mut round = 0;
@@ -580,7 +598,6 @@ mod tests {
             create(&mut tree, &format!("/n{}", 39 - round % 40));
             round += 1;
         }
-        tree.close_image();
         assert!(round > 10);
 
         let loaded = load(&mut Slice(&bytes), image.zxid(), 0, TreeOptions::default()).unwrap();

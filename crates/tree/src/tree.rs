@@ -59,7 +59,7 @@ pub struct Tree {
     digest: u64,
     data_size: u64,
     pub(crate) last_zxid: Zxid,
-    pub(crate) image: Option<OpenImage>,
+    pub(crate) images: Vec<OpenImage>,
 }
 
 /// What the judge of writes needs to know of a znode.
@@ -204,7 +204,7 @@ impl Tree {
             digest: 0,
             data_size: 0,
             last_zxid: Zxid::ZERO,
-            image: None,
+            images: Vec::new(),
         }
     }
 

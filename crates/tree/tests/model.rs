@@ -456,7 +456,8 @@ fn image_of(tree: &mut Tree) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut image = tree.open_image().unwrap();
     while image.next_chunk(tree, 1 << 20, &mut bytes) {}
-    tree.close_image();
+    drop(image);
+    tree.close_images();
     bytes
 }
 

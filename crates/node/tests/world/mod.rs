@@ -107,7 +107,8 @@ fn image_of(tree: &mut Tree) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut image = tree.open_image().expect("no other image");
     while image.next_chunk(tree, 1 << 16, &mut bytes) {}
-    tree.close_image();
+    drop(image);
+    tree.close_images();
     bytes
 }
 

@@ -215,6 +215,7 @@ pub(crate) fn image_of(tree: &mut Tree) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut image = tree.open_image().unwrap();
     while image.next_chunk(tree, 64, &mut bytes) {}
-    tree.close_image();
+    drop(image);
+    tree.close_images();
     bytes
 }

@@ -1,27 +1,29 @@
 //! From files to a tree: the newest good snapshot, then the log behind it (disk formats 5).
 //!
-//! Storage knows files and not trees, the tree knows images and not files; they meet here.
+//! What does not live here: epochs, and what a member does about a history that cannot be read ([`crate::database`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::jute::DecodeError;
 use rookeeper_proto::txn::{DIGEST_VERSION, Record};
+use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_storage::dirs::{Compression, DataDirs, SnapshotFile};
 use rookeeper_storage::disk::{Disk, DiskError};
 use rookeeper_storage::recover::{self, Policy, RecoverError, Start};
 use rookeeper_storage::replay::{Replay, ReplayEnd, ReplayError};
 use rookeeper_storage::snapshot_reader::{SnapshotError, SnapshotReader};
-use rookeeper_storage::snapshot_writer::{SnapshotWriter, Trailer};
+use rookeeper_storage::snapshot_writer::Trailer;
 use rookeeper_storage::snapshots;
 use rookeeper_tree::image::{self, ImageError};
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use crate::snapshots::SnapshotOptions;
+use crate::image_file::{Snapshot, SnapshotFormat};
 
 /// What a znode takes in a snapshot at least, about: to guess how many there are.
 const BYTES_PER_ZNODE: u64 = 160;
@@ -56,6 +58,9 @@ pub enum RecoveryError {
         /// Why the newest could not.
         newest: Box<LoadError>,
     },
+    /// Damage is in a file that is no log.
+    #[error("{} is damaged and cannot be set aside: it is no log of this member", .0.display())]
+    NotSetAside(PathBuf),
     /// An empty directory may not become a database.
     #[error(
         "no database, and zookeeper.db.autocreate is false: create the file `initialize` in the log directory to allow a new one"
@@ -79,56 +84,45 @@ pub enum LoadError {
     },
 }
 
+/// How a database is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoveryOptions {
+    /// What may be a start.
+    pub policy: Policy,
+    /// Of the tree.
+    pub tree: TreeOptions,
+    /// What the first snapshot of a new database looks like.
+    pub format: SnapshotFormat,
+    /// How many of the newest transactions are remembered.
+    pub remembered: usize,
+}
+
 /// A loaded database.
 #[derive(Debug)]
 pub struct Recovered {
     /// The state.
     pub tree: Tree,
+    /// The newest transactions; it ends where the state ends.
+    pub window: CommittedWindow,
     /// Transactions read from the log behind the snapshot.
     pub replayed: u64,
     /// Transactions whose digest the tree did not have.
     pub digest_mismatches: usize,
 }
 
-/// Loads the database.
+/// Loads the database, and makes what it read durable: a log may go on behind it.
 pub fn recover(
     disk: &Arc<dyn Disk>,
     dirs: &DataDirs,
-    policy: Policy,
-    options: TreeOptions,
-    snapshot: SnapshotOptions,
+    options: RecoveryOptions,
 ) -> Result<Recovered, RecoveryError> {
     let started = Instant::now();
-    let found = recover::survey(&**disk, dirs)?;
-    let loaded = match recover::decide(dirs, found, policy)? {
-        Start::Fresh => {
-            let tree = Tree::new(options);
-            let tree = write_first(disk, dirs, tree, snapshot)?;
-            recover::consume_marker(&**disk, dirs)?;
-            Loaded {
-                tree,
-                trailer: Trailer::default(),
-                damaged: Vec::new(),
-            }
-        }
-        Start::NotAllowed => return Err(RecoveryError::NotAllowed),
-        Start::LogsAlone => {
-            warn!("no snapshot: replaying the logs over an empty database");
-            Loaded {
-                tree: Tree::new(options),
-                trailer: Trailer::default(),
-                damaged: Vec::new(),
-            }
-        }
-        Start::Snapshots(candidates) => load_newest(&**disk, dirs, &candidates, options)?,
-    };
-    let Loaded {
-        mut tree,
-        trailer,
-        damaged,
-    } = loaded;
-    let base = tree.last_zxid();
-    let (end, digest_mismatches) = replay(&**disk, dirs, &mut tree, trailer)?;
+    let loaded = load_base(disk, dirs, options)?;
+    let base = loaded.tree.last_zxid();
+    let damaged = loaded.damaged;
+    let (mut tree, trailer) = (loaded.tree, loaded.trailer);
+    let mut window = CommittedWindow::new(base, options.remembered);
+    let (end, digest_mismatches) = replay(&**disk, dirs, &mut tree, &mut window, trailer)?;
     end.settle(&**disk)?;
     set_aside(&**disk, &damaged)?;
     info!(
@@ -141,9 +135,32 @@ pub fn recover(
     );
     Ok(Recovered {
         tree,
+        window,
         replayed: end.records,
         digest_mismatches,
     })
+}
+
+/// What the log goes on from.
+fn load_base(
+    disk: &Arc<dyn Disk>,
+    dirs: &DataDirs,
+    options: RecoveryOptions,
+) -> Result<Loaded, RecoveryError> {
+    let found = recover::survey(&**disk, dirs)?;
+    match recover::decide(dirs, found, options.policy)? {
+        Start::Fresh => {
+            let tree = write_first(disk, dirs, Tree::new(options.tree), options.format)?;
+            recover::consume_marker(&**disk, dirs)?;
+            Ok(Loaded::just(tree))
+        }
+        Start::NotAllowed => Err(RecoveryError::NotAllowed),
+        Start::LogsAlone => {
+            warn!("no snapshot: replaying the logs over an empty database");
+            Ok(Loaded::just(Tree::new(options.tree)))
+        }
+        Start::Snapshots(candidates) => load_newest(&**disk, dirs, &candidates, options.tree),
+    }
 }
 
 struct Loaded {
@@ -153,23 +170,34 @@ struct Loaded {
     damaged: Vec<PathBuf>,
 }
 
+impl Loaded {
+    fn just(tree: Tree) -> Self {
+        Self {
+            tree,
+            trailer: Trailer::default(),
+            damaged: Vec::new(),
+        }
+    }
+}
+
 /// A new database begins with `snapshot.0`, so that logs without a snapshot always mean that one was lost.
 fn write_first(
     disk: &Arc<dyn Disk>,
     dirs: &DataDirs,
     mut tree: Tree,
-    options: SnapshotOptions,
+    format: SnapshotFormat,
 ) -> Result<Tree, DiskError> {
-    let Ok(mut image) = tree.open_image() else {
+    let Ok(image) = tree.open_image() else {
         return Ok(tree);
     };
-    let mut writer =
-        SnapshotWriter::create(Arc::clone(disk), dirs, image.zxid(), Compression::None)?;
-    let mut body = Vec::new();
-    image.next_chunk(&tree, usize::MAX >> 1, &mut body);
-    writer.write(&body)?;
-    writer.finish(crate::snapshots::trailer(options, &image))?;
-    tree.close_image();
+    let format = SnapshotFormat {
+        compression: Compression::None,
+        ..format
+    };
+    let mut snapshot = Snapshot::begin(Arc::clone(disk), dirs, format, image)?;
+    snapshot.write_all(&tree)?;
+    snapshot.finish()?;
+    tree.close_images();
     Ok(tree)
 }
 
@@ -241,6 +269,7 @@ fn replay(
     disk: &dyn Disk,
     dirs: &DataDirs,
     tree: &mut Tree,
+    window: &mut CommittedWindow,
     trailer: Trailer,
 ) -> Result<(ReplayEnd, usize), RecoveryError> {
     let fuzzy_until = trailer
@@ -254,6 +283,7 @@ fn replay(
             source,
         })?;
         tree.apply(&record.header, &record.txn, &mut Vec::new());
+        remember(window, entry.zxid, entry.bytes);
         let promised = record
             .digest
             .filter(|d| d.version == DIGEST_VERSION && entry.zxid >= fuzzy_until);
@@ -268,6 +298,13 @@ fn replay(
         }
     }
     Ok((replay.finish()?, mismatches))
+}
+
+/// The replay has told of holes already, except where a snapshot begins an epoch without a transaction.
+fn remember(window: &mut CommittedWindow, zxid: Zxid, txn: Bytes) {
+    if window.push(Entry { zxid, txn }).is_err() {
+        window.reset(zxid);
+    }
 }
 
 /// The history was complete without them: damaged snapshots are kept under a name that nobody loads.

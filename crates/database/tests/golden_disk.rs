@@ -11,16 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rookeeper_database::image_file::{Snapshot, SnapshotFormat};
+use rookeeper_database::recovery::{self, Recovered, RecoveryOptions};
 use rookeeper_proto::acl::Acl;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::stat::{Stat, StatPersisted};
-use rookeeper_server::recovery::{self, Recovered};
-use rookeeper_server::snapshots::{self, SnapshotOptions};
 use rookeeper_storage::dirs::{Compression, DataDirs};
 use rookeeper_storage::disk::Disk;
 use rookeeper_storage::os_disk::OsDisk;
 use rookeeper_storage::recover::Policy;
-use rookeeper_storage::snapshot_writer::SnapshotWriter;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use serde_json::Value;
 
@@ -38,10 +37,8 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(OsDisk)
 }
 
-fn options(compression: Compression) -> SnapshotOptions {
-    SnapshotOptions {
-        count: 100,
-        log_bytes: None,
+fn format(compression: Compression) -> SnapshotFormat {
+    SnapshotFormat {
         compression,
         digest: true,
         last_zxid: true,
@@ -66,7 +63,13 @@ fn load(root: &Path) -> Recovered {
         trust_empty: false,
         autocreate: false,
     };
-    recovery::recover(&disk, &dirs, policy, OPTIONS, options(Compression::None)).unwrap()
+    let options = RecoveryOptions {
+        policy,
+        tree: OPTIONS,
+        format: format(Compression::None),
+        remembered: 500,
+    };
+    recovery::recover(&disk, &dirs, options).unwrap()
 }
 
 // What the Java server had.
@@ -249,22 +252,12 @@ fn what_we_write_of_it_gives_the_same() {
         let ours = directory(&[]);
         let disk = disk();
         let dirs = DataDirs::open(&*disk, ours.path(), None, false).unwrap();
-        let mut image = tree.open_image().unwrap();
-        let mut writer =
-            SnapshotWriter::create(Arc::clone(&disk), &dirs, image.zxid(), compression).unwrap();
-        let mut chunk = Vec::new();
-        loop {
-            chunk.clear();
-            let more = image.next_chunk(&tree, 300, &mut chunk);
-            writer.write(&chunk).unwrap();
-            if !more {
-                break;
-            }
-        }
-        writer
-            .finish(snapshots::trailer(options(compression), &image))
-            .unwrap();
-        tree.close_image();
+        let image = tree.open_image().unwrap();
+        let format = format(compression);
+        let mut snapshot = Snapshot::begin(disk, &dirs, format, image).unwrap();
+        snapshot.write_all(&tree).unwrap();
+        snapshot.finish().unwrap();
+        tree.close_images();
         // The directory is locked while somebody holds it.
         drop(dirs);
         assert_expected(&load(ours.path()).tree);
