@@ -55,7 +55,7 @@ fn the_lower_id_speaks_first_and_is_connected_back() {
 #[test]
 fn both_speak_at_once_and_nobody_counts_as_gone() {
     let runtime = Runtime::new().unwrap();
-    for round in 0..30 {
+    for round in 0..100 {
         let (mut one, mut two) = two(&runtime);
         one.send(2, round);
         two.send(1, round);

@@ -32,8 +32,8 @@ const MAX_BALLOTS_IN_INBOX: usize = 8;
 const INBOX_PAUSE: Duration = Duration::from_millis(2);
 /// How long a peer that was called may take to connect back, before it is called again.
 const CALL_BACK_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a connection that ended soon after a call may be missing before the peer counts as gone: who is called may close an
-/// older connection for the sake of the new one.
+/// How long a connection that ended may be missing before the peer counts as gone, when a newer one is on its way: the other side
+/// closes the older one as soon as it knows of the newer, which may be before this server does.
 const REPLACEMENT_PATIENCE: Duration = Duration::from_millis(200);
 /// An attempt that takes longer is given up when the peer calls: it went to where nobody was, and would be repeated too late.
 const STALE_ATTEMPT: Duration = Duration::from_millis(300);
@@ -388,11 +388,16 @@ impl Peer {
         } else {
             self.pace.failed(now);
         }
-        let called_lately = |called: Instant| now - called < CALL_BACK_PATIENCE;
-        match self.called.is_some_and(called_lately) {
+        match self.expects_replacement(now) {
             true => self.gone_at = Some(now + REPLACEMENT_PATIENCE),
             false => self.say_gone(),
         }
+    }
+
+    /// True when a newer connection may be on its way: this server opens one for a peer that called, or the peer was called.
+    fn expects_replacement(&self, now: Instant) -> bool {
+        let lately = |called| now.saturating_duration_since(called) < CALL_BACK_PATIENCE;
+        !self.dialing.is_empty() || self.called.is_some_and(lately)
     }
 
     fn say_gone_if_due(&mut self) {
