@@ -78,7 +78,8 @@ pub fn bind(
     listen(address, backlog).map_err(|source| BindError::Bind { address, source })
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+/// Opens a port at one address.
+pub(crate) fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,

@@ -192,6 +192,8 @@ impl Driver {
         for message in turn.messages.drain(..) {
             match message {
                 Message::Input(input) => self.member.handle(&tree, now, input, &mut turn.effects),
+                // A standalone server has no peers.
+                Message::Member(_) => {}
                 Message::SnapshotEnded => self.snapshots.ended(),
                 Message::Stop => turn.stopping = true,
                 Message::Report(answer) => {
@@ -370,7 +372,7 @@ fn announced_bytes(message: &Message) -> usize {
     match message {
         Message::Input(Input::Write(request)) => request.write.size_hint() * 2 + RECORD_OVERHEAD,
         Message::Input(_) => RECORD_OVERHEAD,
-        Message::Report(_) | Message::SnapshotEnded | Message::Stop => 0,
+        Message::Member(_) | Message::Report(_) | Message::SnapshotEnded | Message::Stop => 0,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod config;
 pub mod connection_end;
 pub mod connections;
 pub mod driver;
+pub mod election_port;
 pub mod inbox;
 pub mod io_threads;
 pub mod large_requests;
