@@ -158,6 +158,15 @@ impl Member {
         }
     }
 
+    /// False while something that the leader said is under way: then nothing more should be read from it.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        match &self.role {
+            Role::Following(following) => following.wants_more(),
+            Role::Settling | Role::Looking | Role::Joining | Role::Leading(_) => true,
+        }
+    }
+
     /// Requests on their way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -9,6 +9,8 @@
 //! - After the first failure of the log nothing is acknowledged any more.
 
 mod answers;
+pub mod ensemble;
+pub mod history;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,12 +20,18 @@ use std::time::{Duration, Instant};
 use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
+use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::input::Input;
 use rookeeper_node::limits::RECORD_OVERHEAD;
+use rookeeper_node::sessions::Sessions;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::request::Write;
+use rookeeper_storage::epoch_files::EpochError;
 use rookeeper_storage::log_writer::LogError;
+use rookeeper_tree::tree::Tree;
+use thiserror::Error;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -33,6 +41,8 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
+use ensemble::Ensemble;
+use history::HistoryError;
 
 /// Room in the log that is made sure of before a batch is judged, bytes, besides what the batch itself announces: sessions that
 /// end with all their ephemerals announce nothing.
@@ -66,17 +76,19 @@ pub struct Gauges {
     pub digest_mismatches: AtomicUsize,
     /// Snapshots written.
     pub snapshots: AtomicUsize,
+    /// Clients are served; a member of an ensemble serves nobody without a leader.
+    pub serving: AtomicBool,
 }
 
 /// Everything the loop needs.
 #[derive(Debug)]
 pub struct Driver {
     /// What decides.
-    pub member: Standalone,
+    pub part: Part,
     /// What it decides about.
     pub replica: Arc<Replica>,
-    /// Where records go.
-    pub database: Database,
+    /// Where records go; away while something is done to the history as a whole.
+    pub database: Option<Database>,
     /// When to write snapshots, and how.
     pub snapshots: Snapshots,
     /// Where inputs come from.
@@ -93,14 +105,61 @@ pub struct Driver {
     pub tick_interval: Duration,
     /// A sync longer than this is logged.
     pub slow_sync: Duration,
+    /// Whether digests mean anything.
+    pub digests: Digests,
+}
+
+/// A state that a Java leader sends shows parts of transactions that are still to come, so its digest is that of no transaction,
+/// until they have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Digests {
+    /// Every transaction tells the digest of the tree.
+    #[default]
+    Exact,
+    /// They differ until they agree once.
+    Fuzzy,
+}
+
+impl Digests {
+    /// True when a digest that is not the `same` is a fault.
+    const fn is_wrong(&mut self, same: bool) -> bool {
+        if same {
+            *self = Self::Exact;
+        }
+        !same && matches!(self, Self::Exact)
+    }
+}
+
+/// What this server is.
+#[derive(Debug)]
+pub enum Part {
+    /// Alone.
+    Standalone(Box<Standalone>),
+    /// One of several.
+    Ensemble(Box<Ensemble>),
+}
+
+/// Why the loop cannot go on: what the disk holds is not known, or cannot be used.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A promise could not be made durable.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The history could not be cut, replaced or loaded.
+    #[error(transparent)]
+    History(#[from] HistoryError),
 }
 
 /// How the loop ended.
-pub type Ended = Result<(), LogError>;
+pub type Ended = Result<(), DriverError>;
 
 struct Turn {
     messages: Vec<Message>,
     effects: Vec<Effect>,
+    member_effects: Vec<MemberEffect>,
     to_apply: Vec<Committed>,
     deliveries: Deliveries,
     touched: Vec<Arc<Mailbox>>,
@@ -116,8 +175,8 @@ impl Driver {
     /// Runs until told to stop, or until the log fails.
     pub fn run(mut self) -> Ended {
         match self.serve() {
-            Ok(()) => self.database.log.roll().map(|_| ()),
-            Err(LogError::Full(why)) => {
+            Ok(()) => self.roll(),
+            Err(DriverError::Log(LogError::Full(why))) => {
                 warn!(error = %why, "stopping while the disk is full: what waited for the log was never acknowledged");
                 Ok(())
             }
@@ -125,10 +184,18 @@ impl Driver {
         }
     }
 
+    fn roll(&mut self) -> Ended {
+        if let Some(database) = &mut self.database {
+            database.log.roll()?;
+        }
+        Ok(())
+    }
+
     fn serve(&mut self) -> Ended {
         let mut turn = Turn {
             messages: Vec::new(),
             effects: Vec::new(),
+            member_effects: Vec::new(),
             to_apply: Vec::new(),
             deliveries: Deliveries::default(),
             touched: Vec::new(),
@@ -138,16 +205,19 @@ impl Driver {
             room_wanted: 0,
             stopping: false,
         };
+        self.begin(&mut turn)?;
         let mut next_tick = Instant::now() + self.tick_interval;
         while !turn.stopping {
             let patience = next_tick.saturating_duration_since(Instant::now());
+            let patience = patience.min(self.until_deadline());
             self.inbox.take(patience, &mut turn.messages);
             self.make_room(&mut turn)?;
-            self.take_messages(&mut turn);
+            self.take_messages(&mut turn)?;
             if Instant::now() >= next_tick {
                 self.tick(&mut turn);
                 next_tick = Instant::now() + self.tick_interval;
             }
+            self.tick_member(&mut turn);
             self.perform(&mut turn)?;
             self.sync(&mut turn)?;
         }
@@ -156,12 +226,15 @@ impl Driver {
 
     /// Asks the log for room before anything is judged, and tells the member when there is none.
     fn make_room(&mut self, turn: &mut Turn) -> Ended {
+        let Some(database) = &mut self.database else {
+            return Ok(());
+        };
         let announced: usize = turn.messages.iter().map(announced_bytes).sum();
         // Once the disk is full, writes resume when what was refused would fit: else small ones would end that state, and large ones
         // begin it again, all the time.
         let wanted = announced.max(turn.room_wanted);
         turn.room_wanted = wanted.min(LOG_HEADROOM);
-        let full = match self.database.log.reserve(LOG_HEADROOM + wanted) {
+        let full = match database.log.reserve(LOG_HEADROOM + wanted) {
             Ok(()) => {
                 turn.room_wanted = 0;
                 false
@@ -172,121 +245,165 @@ impl Driver {
                 }
                 true
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         if self.gauges.disk_full.swap(full, Ordering::Relaxed) != full {
             if !full {
                 info!("the disk has room again: writes resume");
             }
-            let (now, tree) = (self.clock.now(), self.replica.tree.read());
-            self.member
-                .handle(&tree, now, Input::DiskFull(full), &mut turn.effects);
+            let replica = Arc::clone(&self.replica);
+            self.decide(&replica.tree.read(), Input::DiskFull(full), turn);
         }
         Ok(())
     }
 
-    fn take_messages(&mut self, turn: &mut Turn) {
+    /// Hands one input to whoever decides.
+    fn decide(&mut self, tree: &Tree, input: Input, turn: &mut Turn) {
         let now = self.clock.now();
-        let tree = self.replica.tree.read();
-        tree.warm(turn.messages.iter().flat_map(paths_in));
-        for message in turn.messages.drain(..) {
-            match message {
-                Message::Input(input) => self.member.handle(&tree, now, input, &mut turn.effects),
-                // A standalone server has no peers.
-                Message::Member(_) => {}
-                Message::SnapshotEnded => self.snapshots.ended(),
-                Message::Stop => turn.stopping = true,
-                Message::Report(answer) => {
-                    let buckets = self.member.sessions().buckets();
-                    let hashes = turn.hashes.iter().copied().collect();
-                    // The asker may have gone.
-                    let _ = answer.send(DriverReport { buckets, hashes });
-                }
+        match &mut self.part {
+            Part::Standalone(member) => member.handle(tree, now, input, &mut turn.effects),
+            Part::Ensemble(ensemble) => {
+                let input = MemberInput::Local(input);
+                ensemble
+                    .member
+                    .handle(tree, now, input, &mut turn.member_effects);
             }
         }
     }
 
+    fn take_messages(&mut self, turn: &mut Turn) -> Ended {
+        let replica = Arc::clone(&self.replica);
+        let mut messages = std::mem::take(&mut turn.messages);
+        replica
+            .tree
+            .read()
+            .warm(messages.iter().flat_map(paths_in));
+        if let Part::Ensemble(_) = self.part {
+            self.take_as_member(messages, turn)?;
+            return Ok(());
+        }
+        let tree = replica.tree.read();
+        for message in messages.drain(..) {
+            match message {
+                Message::Input(input) => self.decide(&tree, input, turn),
+                other => self.note(other, turn),
+            }
+        }
+        turn.messages = messages;
+        Ok(())
+    }
+
+    /// What is no business of whoever decides.
+    fn note(&mut self, message: Message, turn: &mut Turn) {
+        match message {
+            Message::SnapshotEnded => self.snapshots.ended(),
+            Message::Stop => turn.stopping = true,
+            Message::Report(answer) => {
+                let sessions = match &self.part {
+                    Part::Standalone(member) => Some(member.sessions()),
+                    Part::Ensemble(ensemble) => ensemble.member.sessions(),
+                };
+                let buckets = sessions.map_or_else(Vec::new, Sessions::buckets);
+                let hashes = turn.hashes.iter().copied().collect();
+                // The asker may have gone.
+                let _ = answer.send(DriverReport { buckets, hashes });
+            }
+            // Only members of ensembles are sent those.
+            _ => {}
+        }
+    }
+
     fn tick(&mut self, turn: &mut Turn) {
+        if self.database.is_none() {
+            return;
+        }
         let heard = self
             .connections
             .open()
             .values()
             .filter_map(|c| c.mailbox.newly_heard())
             .collect();
-        let (now, tree) = (self.clock.now(), self.replica.tree.read());
-        self.member
-            .handle(&tree, now, Input::Heard(heard), &mut turn.effects);
-        self.member
-            .handle(&tree, now, Input::Tick, &mut turn.effects);
+        let replica = Arc::clone(&self.replica);
+        let tree = replica.tree.read();
+        self.decide(&tree, Input::Heard(heard), turn);
+        self.decide(&tree, Input::Tick, turn);
     }
 
-    /// Performs the effects in order. Transactions to apply are gathered, and applied before anything that follows them.
+    /// Performs the effects in order, and what they bring about. Transactions to apply are gathered, and applied before anything
+    /// that follows them.
     fn perform(&mut self, turn: &mut Turn) -> Ended {
         let mut effects = std::mem::take(&mut turn.effects);
         for effect in effects.drain(..) {
-            match effect {
-                Effect::Apply(committed) => turn.to_apply.push(committed),
-                Effect::Append { zxid, record } => {
-                    wait_for_room(&self.inbox, || self.database.log.append(zxid, &record))?;
-                    turn.appended = Some(zxid);
-                    self.snapshots.note_appended(record.len());
-                }
-                Effect::Connected {
-                    conn,
-                    response,
-                    read_only,
-                } => {
-                    self.apply(turn);
-                    self.answer_connect(conn, response, read_only, &mut turn.touched);
-                }
-                Effect::Refuse {
-                    to,
-                    session,
-                    zxid,
-                    code,
-                } => {
-                    self.apply(turn);
-                    self.refuse(&to, session, (zxid, code), &mut turn.touched);
-                }
-                Effect::Answer {
-                    conn,
-                    session,
-                    reads,
-                } => {
-                    self.apply(turn);
-                    self.answer(conn, session, &reads, &mut turn.touched);
-                }
-                Effect::Close { conn, why } => {
-                    self.apply(turn);
-                    self.close(conn, why);
-                }
-                Effect::Notice(notice) => log_notice(notice),
-            }
+            self.perform_one(effect, turn)?;
         }
         turn.effects = effects;
+        self.perform_as_member(turn)?;
         self.apply(turn);
         turn.touched.drain(..).for_each(|mailbox| mailbox.wake());
         Ok(())
     }
 
+    fn perform_one(&mut self, effect: Effect, turn: &mut Turn) -> Ended {
+        match effect {
+            Effect::Apply(committed) => turn.to_apply.push(committed),
+            Effect::Append { zxid, record } => {
+                let Some(database) = &mut self.database else {
+                    return Err(HistoryError::Away(zxid).into());
+                };
+                wait_for_room(&self.inbox, || database.log.append(zxid, &record))?;
+                turn.appended = Some(zxid);
+                self.snapshots.note_appended(record.len());
+            }
+            Effect::Connected {
+                conn,
+                response,
+                read_only,
+            } => {
+                self.apply(turn);
+                self.answer_connect(conn, response, read_only, &mut turn.touched);
+            }
+            Effect::Refuse {
+                to,
+                session,
+                zxid,
+                code,
+            } => {
+                self.apply(turn);
+                self.refuse(&to, session, (zxid, code), &mut turn.touched);
+            }
+            Effect::Answer {
+                conn,
+                session,
+                reads,
+            } => {
+                self.apply(turn);
+                self.answer(conn, session, &reads, &mut turn.touched);
+            }
+            Effect::Close { conn, why } => {
+                self.apply(turn);
+                self.close(conn, why);
+            }
+            Effect::Notice(notice) => log_notice(notice),
+        }
+        Ok(())
+    }
+
     /// Makes what was appended durable, tells the member, and performs what follows.
     fn sync(&mut self, turn: &mut Turn) -> Ended {
-        let Some(zxid) = turn.appended.take() else {
+        let (Some(zxid), Some(database)) = (turn.appended.take(), &mut self.database) else {
             return Ok(());
         };
         let started = Instant::now();
-        wait_for_room(&self.inbox, || self.database.log.sync())?;
+        wait_for_room(&self.inbox, || database.log.sync())?;
         self.note_sync(started.elapsed());
-        let now = self.clock.now();
-        {
-            let tree = self.replica.tree.read();
-            self.member
-                .handle(&tree, now, Input::Synced(zxid), &mut turn.effects);
-        }
+        let replica = Arc::clone(&self.replica);
+        self.decide(&replica.tree.read(), Input::Synced(zxid), turn);
         self.perform(turn)?;
-        if self.snapshots.due() && self.member.in_flight() == 0 {
+        if self.snapshots.due()
+            && let Some(database) = &mut self.database
+        {
             self.snapshots
-                .begin(&mut self.database, &self.replica, &self.inbox, &self.gauges)?;
+                .begin(database, &self.replica, &self.inbox, &self.gauges)?;
         }
         Ok(())
     }
@@ -299,7 +416,8 @@ impl Driver {
         if took > self.slow_sync {
             self.metrics
                 .count_lasting(LastingCounter::FsyncThresholdExceeded);
-            let size = self.database.log.current_file().map_or(0, |(_, size)| size);
+            let file = self.database.as_ref().and_then(|d| d.log.current_file());
+            let size = file.map_or(0, |(_, size)| size);
             warn!(
                 "fsync-ing the write ahead log took {}ms which will adversely effect operation latency. File size is {size} bytes.",
                 took.as_millis()
@@ -307,7 +425,7 @@ impl Driver {
         }
     }
 
-    fn apply(&self, turn: &mut Turn) {
+    fn apply(&mut self, turn: &mut Turn) {
         let to_apply = std::mem::take(&mut turn.to_apply);
         for chunk in to_apply.chunks(APPLY_CHUNK) {
             self.apply_chunk(chunk, turn);
@@ -316,12 +434,13 @@ impl Driver {
         turn.to_apply.clear();
     }
 
-    fn apply_chunk(&self, chunk: &[Committed], turn: &mut Turn) {
+    fn apply_chunk(&mut self, chunk: &[Committed], turn: &mut Turn) {
         let mut tree = self.replica.tree.write();
         let mut watches = self.replica.watches.0.lock();
         for committed in chunk {
             let (auth, out) = (&self.replica.auth, &mut turn.deliveries);
-            if !delivery::commit(committed, &mut tree, &mut watches, auth, out) {
+            let same = delivery::commit(committed, &mut tree, &mut watches, auth, out);
+            if self.digests.is_wrong(same) {
                 self.gauges
                     .digest_mismatches
                     .fetch_add(1, Ordering::Relaxed);
@@ -372,7 +491,19 @@ fn announced_bytes(message: &Message) -> usize {
     match message {
         Message::Input(Input::Write(request)) => request.write.size_hint() * 2 + RECORD_OVERHEAD,
         Message::Input(_) => RECORD_OVERHEAD,
-        Message::Member(_) | Message::Report(_) | Message::SnapshotEnded | Message::Stop => 0,
+        // What other servers propose.
+        Message::Tied(_, inputs) => inputs.iter().map(proposed_bytes).sum(),
+        _ => 0,
+    }
+}
+
+fn proposed_bytes(input: &MemberInput) -> usize {
+    match input {
+        MemberInput::FromLeader(
+            FromLeader::Proposal { txn, .. } | FromLeader::Inform { txn, .. },
+        ) => txn.len() + RECORD_OVERHEAD,
+        MemberInput::FromLearner { .. } => RECORD_OVERHEAD,
+        _ => 0,
     }
 }
 

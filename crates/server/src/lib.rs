@@ -26,6 +26,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod output;
 pub mod purge;
+pub mod quorum_port;
 pub mod replica;
 pub mod service;
 pub mod snapshots;

@@ -53,6 +53,10 @@ impl Following {
         self.forwarder.is_some()
     }
 
+    pub(super) const fn wants_more(&self) -> bool {
+        self.learner.wants_more()
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.forwarder.as_ref().map_or(0, Forwarder::in_flight)
     }

@@ -113,9 +113,9 @@ impl Member {
         effects: &mut Vec<MemberEffect>,
     ) {
         self.ask_for_image = why.is_some_and(Departure::wants_image);
-        self.look_again(now, effects);
-        // Which connection that is only the driver knows.
+        // Before the next election, which may be decided at once, and name the next connection.
         effects.push(MemberEffect::FollowNoLonger(why));
+        self.look_again(now, effects);
     }
 
     /// The role is over. What is logged counts from now on, committed or not: the next leader will say.
