@@ -83,7 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("quorum", &["proto"]),
     ("storage", &["proto"]),
     ("node", &["proto", "tree", "quorum"]),
-    ("server", &["proto", "tree", "storage", "node"]),
+    ("server", &["proto", "tree", "quorum", "storage", "node"]),
     ("rookeeper", &["proto", "storage", "server"]),
     ("tidy", &[]),
 ];
