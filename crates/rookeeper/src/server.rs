@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use rookeeper_server::boot::{Outcome, Server, Stopper};
-use rookeeper_server::config::{self, JvmVariables, Loaded, Settings};
+use rookeeper_server::config::{self, EnsembleSettings, JvmVariables, Loaded, Member, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -47,7 +47,12 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     if let Some(file) = &settings.config_file {
         info!("Reading configuration from: {}", file.display());
     }
-    info!("Either no config or no quorum defined in config, running in standalone mode");
+    match &settings.ensemble {
+        None => {
+            info!("Either no config or no quorum defined in config, running in standalone mode")
+        }
+        Some(ensemble) => info!("Starting quorum peer, myid={}", ensemble.me),
+    }
     warnings.iter().for_each(|warning| warn!("{warning}"));
     if words.is_empty() && settings.config_file.is_none() {
         info!("every setting has its default; docs/config.md lists them");
@@ -157,10 +162,15 @@ fn watch_signals(running: Arc<OnceLock<Stopper>>) -> std::io::Result<()> {
 
 /// What a person at the terminal wants to know.
 fn introduction(settings: &Settings) -> String {
+    let part = settings.ensemble.as_ref().map_or_else(
+        || "standalone".to_owned(),
+        |ensemble| format!("member {} of an ensemble", ensemble.me),
+    );
     let mut lines = vec![format!(
-        "Rookeeper {} (ZooKeeper 3.9.3 compatible), standalone",
+        "Rookeeper {} (ZooKeeper 3.9.3 compatible), {part}",
         env!("CARGO_PKG_VERSION")
     )];
+    lines.extend(settings.ensemble.iter().flat_map(members));
     match &settings.client.listen {
         Some(listen) => {
             let host = listen.host.as_deref().unwrap_or("localhost");
@@ -180,9 +190,53 @@ fn introduction(settings: &Settings) -> String {
     lines.join("\n")
 }
 
+/// A line for each member: its number, its hosts with the ports for learners and for elections, and what it is for.
+fn members(ensemble: &EnsembleSettings) -> Vec<String> {
+    let line = |(id, member): (_, &Member)| {
+        let endpoints: Vec<_> = member
+            .endpoints
+            .iter()
+            .map(|endpoint| format!("{}:{}", endpoint.quorum(), endpoint.election_port))
+            .collect();
+        let own = if id == ensemble.me {
+            ", this server"
+        } else {
+            ""
+        };
+        let (places, role) = (endpoints.join(" "), member.role);
+        format!("  member    {id} at {places}, {role}{own}")
+    };
+    ensemble.membership.members().map(line).collect()
+}
+
 fn shown(path: &Path) -> String {
     std::path::absolute(path)
         .unwrap_or_else(|_| path.to_path_buf())
         .display()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, introduction};
+
+    #[test]
+    fn a_member_is_introduced_among_the_others() {
+        let text = "dataDir=/d\nclientPort=2181\ninitLimit=5\nsyncLimit=2\nserver.1=zk1:2888:3888\n\
+                    server.2=[::1]:2888:3888\nserver.9=zk9:2888:3888:observer\n";
+        let settings = Settings::of_member(text, &[], "2").unwrap().settings;
+        let text = introduction(&settings);
+        let lines: Vec<_> = text.lines().take(4).collect();
+        assert!(lines[0].ends_with("member 2 of an ensemble"), "{text}");
+        let members = [
+            "  member    1 at zk1:2888:3888, participant",
+            "  member    2 at [::1]:2888:3888, participant, this server",
+            "  member    9 at zk9:2888:3888, observer",
+        ];
+        assert_eq!(lines[1..], members);
+        let alone = Settings::zero_config(&[]).unwrap().settings;
+        let text = introduction(&alone);
+        assert!(text.lines().next().unwrap().ends_with("standalone"));
+        assert!(!text.contains("member"), "{text}");
+    }
 }

@@ -114,6 +114,9 @@ impl Server {
 
     /// The same over another disk than the system's, so that a test may cut its power.
     pub fn start_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, StartError> {
+        if settings.ensemble.is_some() {
+            return Err(StartError::Setting("ensembles are not wired yet".into()));
+        }
         let dirs = open_dirs(&*disk, &settings)?;
         let seed = entropy();
         let options = options::database_options(&settings, seed);
@@ -225,9 +228,7 @@ impl Server {
         self.await_goodbyes();
         drop(self.io.take());
     }
-}
 
-impl Server {
     /// Clients may read their last frames; who does not is not waited for.
     fn await_goodbyes(&self) {
         let begun = Instant::now();

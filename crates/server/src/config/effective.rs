@@ -1,13 +1,14 @@
 //! Every setting in force as text, for the start-up log and for who asks a running server.
 //!
-//! Invariants: each honoured key occurs once, under the name and in the unit in which it is written; secrets
+//! Invariants: each honoured key occurs once (those of ensembles in a member's list only), under the name and in the unit in which it is written; secrets
 //! are hidden.
 
 use std::time::Duration;
 
 use super::settings::{
-    AccessSettings, AuthScheme, ClientSettings, ContainerSettings, HIDDEN, LimitSettings,
-    LogFormat, LogSettings, PurgeSettings, Settings, SnapshotCompression, StorageSettings,
+    AccessSettings, AuthScheme, ClientSettings, ContainerSettings, EnsembleSettings, HIDDEN,
+    LimitSettings, LogFormat, LogSettings, PurgeSettings, Settings, SnapshotCompression,
+    StorageSettings,
 };
 
 type Rows = Vec<(String, String)>;
@@ -24,6 +25,9 @@ impl Settings {
         self.containers.push(&mut rows);
         self.access.push(&mut rows);
         self.log.push(&mut rows);
+        if let Some(ensemble) = &self.ensemble {
+            ensemble.push(&mut rows);
+        }
         rows
     }
 
@@ -201,6 +205,45 @@ impl LogSettings {
         };
         push(rows, "log.format", format);
         push(rows, "root.logger", self.level.name());
+    }
+}
+
+impl EnsembleSettings {
+    fn push(&self, rows: &mut Rows) {
+        for (id, member) in self.membership.members() {
+            push(rows, &format!("server.{id}"), member);
+        }
+        push(rows, "peerType", self.vocation);
+        push(rows, "connectToLearnerMasterLimit", self.connect_limit);
+        push(rows, "cnxTimeout", self.connect_timeout.as_millis());
+        push(
+            rows,
+            "quorumCnxnTimeoutMs",
+            self.handshake_timeout.as_millis(),
+        );
+        push(rows, "tcpKeepAlive", self.tcp_keep_alive);
+        push(rows, "leader.nodelay", self.leader_nodelay);
+        push(rows, "follower.nodelay", self.follower_nodelay);
+        push(rows, "electionPortBindRetry", self.election_bind_retries);
+        push(rows, "quorumListenOnAllIPs", self.listen_on_all_ips);
+        push(rows, "multiAddress.enabled", self.multi_address);
+        push(rows, "leaderServes", yes_no(self.leader_serves));
+        self.push_pauses(rows);
+        push(rows, "commitLogCount", self.commit_log_count);
+        push(rows, "forceSnapshotSync", self.force_snapshot_sync);
+        push(rows, "snapshotSizeFactor", self.snapshot_size_factor);
+    }
+
+    fn push_pauses(&self, rows: &mut Rows) {
+        for (name, pause) in [
+            ("fastleader.minNotificationInterval", self.min_notification),
+            ("fastleader.maxNotificationInterval", self.max_notification),
+            ("leaderConnectDelayDuringRetryMs", self.leader_connect_pause),
+            ("observer.reconnectDelayMs", self.observer_reconnect_delay),
+            ("observer.election.DelayMs", self.observer_election_delay),
+        ] {
+            push(rows, name, pause.as_millis());
+        }
     }
 }
 

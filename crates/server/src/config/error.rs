@@ -61,10 +61,10 @@ impl SettingsError {
     }
 
     /// The status the process ends with: 2 for a bad call or configuration, 1 for an unknown connection
-    /// factory (operations, 6.2). Status 3 belongs to the checks of the data directories, made elsewhere.
+    /// factory and for a server that is none of its members (operations, 1.3 and 6.2). Status 3 belongs to the checks of the data directories, made elsewhere.
     pub fn exit_code(&self) -> u8 {
         match self.0.refusal {
-            Refusal::UnknownConnectionFactory => EXIT_UNEXPECTED,
+            Refusal::UnknownConnectionFactory | Refusal::NotInPeerList { .. } => EXIT_UNEXPECTED,
             _ => EXIT_INVALID,
         }
     }
@@ -241,9 +241,75 @@ pub enum Refusal {
     /// A version inside a membership file.
     #[error("dynamic file shouldn't have version inside")]
     DynamicVersion,
-    /// More than one member.
-    #[error("this version runs standalone only: {0}")]
-    EnsembleNotBuilt(&'static str),
+    /// One participant with observers.
+    #[error("Observers w/o quorum is an invalid configuration")]
+    ObserversWithoutQuorum,
+    /// An ensemble of nobody.
+    #[error("standaloneEnabled = false then number of participants should be >0")]
+    NoParticipant,
+    /// Two lines of one member.
+    #[error("member {0} has two lines")]
+    MemberTwice(i64),
+    /// A member without a number.
+    #[error(
+        "myid file is missing: {path} must hold the number of this server, which is one of {members}"
+    )]
+    MyIdMissing {
+        /// Where it belongs.
+        path: String,
+        /// The numbers there are.
+        members: String,
+    },
+    /// A member whose number is none.
+    #[error(
+        "serverid {text} is not a number: it is the first line of {path}, which must hold the number of this server, one of {members}"
+    )]
+    MyIdNotANumber {
+        /// What stands there.
+        text: String,
+        /// The file.
+        path: String,
+        /// The numbers there are.
+        members: String,
+    },
+    /// A number that is none of the members'.
+    #[error("My id {id} not in the peer list: {path} says so, and the members are {members}")]
+    NotInPeerList {
+        /// What the file says.
+        id: i64,
+        /// The file.
+        path: String,
+        /// The numbers there are.
+        members: String,
+    },
+    /// An ensemble in a text that came without its `myid`.
+    #[error("a member of an ensemble needs its number, and this configuration came without any")]
+    MyIdNotRead,
+    /// A number too large for the owners of nodes with a time to live.
+    #[error("server {id} cannot have nodes with a time to live: its number must be {most} at most")]
+    LargeIdWithExtendedTypes {
+        /// Its number.
+        id: i64,
+        /// The largest possible one.
+        most: i64,
+    },
+    /// What a member lacks in this version.
+    #[error(
+        "a member of an ensemble cannot do this in this version yet ({0}) and does not start with it; remove the setting if you can do without"
+    )]
+    NotBuiltInEnsemble(String),
+    /// The own line and the static file put the clients to different places.
+    #[error(
+        "client address for this server (id = {id}) in static config file is {own} is different from client address found in dynamic file: {member}"
+    )]
+    MemberClientConflict {
+        /// The number of this server.
+        id: i64,
+        /// Address given by `clientPort` and `clientPortAddress`.
+        own: String,
+        /// Address in its line.
+        member: String,
+    },
     /// The client port is given twice, differently.
     #[error(
         "client address {member} of the membership line differs from {own} given by clientPort"

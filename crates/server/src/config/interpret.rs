@@ -5,9 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     access,
     classes::{METRICS_PROVIDERS, NETTY_FACTORY, NIO_FACTORY},
+    ensemble,
     error::{Refusal, SettingsError, Warning},
     keys::{Kind, Standing},
-    membership::{self, ONE_SERVER, SoleMember},
+    membership::{self, Company, MemberLine, ONE_SERVER},
+    my_id::MyId,
     reader::{
         ANY_INT, ANY_LONG, NOT_NEGATIVE, POSITIVE, Reader, interval, kib, millis, small,
         strict_bool, strict_int,
@@ -47,9 +49,9 @@ pub(super) fn interpret(written: Written) -> Result<(Settings, Vec<Warning>), Se
         return Err(entry.refuse(Refusal::MembershipFileNotRead));
     }
     let standalone_enabled = reader.strict_flag("standaloneEnabled")?;
-    let sole_member = membership::sole_member(&reader, standalone_enabled)?;
-    judge_standings(&mut reader)?;
-    let mut settings = settings(&mut reader, sole_member)?;
+    let company = membership::company(&reader, standalone_enabled)?;
+    judge_standings(&mut reader, matches!(company, Company::Ensemble(_)))?;
+    let mut settings = settings(&mut reader, company, &written.my_id)?;
     settings.config_file = written.config_file;
     warn_of_relative_paths(&mut reader);
     warn_of_bold_choices(&mut reader, &settings);
@@ -71,7 +73,7 @@ fn check_strict_values(reader: &Reader<'_>) -> Result<(), SettingsError> {
 /// Values out of a closed set, and keys that need other keys.
 fn check_choices(reader: &Reader<'_>) -> Result<(), SettingsError> {
     if let Some(entry) = reader.entry("peerType") {
-        membership::is_observer(entry, &entry.value)?;
+        membership::role(entry, &entry.value)?;
     }
     if let Some(entry) = reader.entry("metricsProvider.className")
         && !METRICS_PROVIDERS.contains(&entry.value.as_str())
@@ -109,8 +111,9 @@ fn check_sasl_demands(reader: &Reader<'_>) -> Result<(), SettingsError> {
     Ok(())
 }
 
-/// Refuses protections this version lacks, and names everything else that will have no effect.
-fn judge_standings(reader: &mut Reader<'_>) -> Result<(), SettingsError> {
+/// Refuses protections this version lacks, and what a member of an ensemble may not lack, and names everything else that
+/// will have no effect.
+fn judge_standings(reader: &mut Reader<'_>, in_ensemble: bool) -> Result<(), SettingsError> {
     for entry in reader.all() {
         let is_default = entry.key.kind.is_default(&entry.value);
         match entry.key.standing {
@@ -122,7 +125,13 @@ fn judge_standings(reader: &mut Reader<'_>) -> Result<(), SettingsError> {
                 let what = entry.key.doc.trim_end_matches('.').to_owned();
                 return Err(entry.refuse(Refusal::ProtectionNotBuilt(what)));
             }
-            Standing::NotBuilt { protects: false } => {
+            Standing::InEnsemble if in_ensemble => {}
+            Standing::InEnsemble => reader.warn(entry, "has no effect on a server on its own"),
+            Standing::NotBuiltInEnsemble if in_ensemble => {
+                let what = entry.key.doc.trim_end_matches('.').to_owned();
+                return Err(entry.refuse(Refusal::NotBuiltInEnsemble(what)));
+            }
+            Standing::NotBuilt { protects: false } | Standing::NotBuiltInEnsemble => {
                 reader.warn(entry, "is not built in this version and has no effect");
             }
         }
@@ -132,12 +141,20 @@ fn judge_standings(reader: &mut Reader<'_>) -> Result<(), SettingsError> {
 
 fn settings(
     reader: &mut Reader<'_>,
-    sole_member: Option<SoleMember<'_>>,
+    company: Company<'_>,
+    my_id: &MyId,
 ) -> Result<Settings, SettingsError> {
     let data_dir = path(reader, "dataDir")
         .ok_or_else(|| SettingsError::about("dataDir", Refusal::NotSet("dataDir")))?;
-    let listen = listen_address(reader, sole_member)?;
+    let own = own_listen_address(reader)?;
     let tick_time = tick_time(reader)?;
+    let (listen, ensemble) = match company {
+        Company::Alone(line) => (listen_address(reader, line, own)?, None),
+        Company::Ensemble(lines) => {
+            let (listen, ensemble) = ensemble::ensemble(reader, &lines, my_id, own)?;
+            (listen, Some(ensemble))
+        }
+    };
     let (min_session_timeout, max_session_timeout) = session_timeouts(reader, tick_time)?;
     let read_only_mode_enabled = reader.flag("readonlymode.enabled");
     Ok(Settings {
@@ -164,6 +181,7 @@ fn settings(
         containers: containers(reader),
         access: access::access(reader)?,
         log: log(reader)?,
+        ensemble,
     })
 }
 
@@ -174,13 +192,14 @@ fn path(reader: &Reader<'_>, name: &str) -> Option<PathBuf> {
 /// The client port: of the only membership line, else of its own keys. Both at once must agree.
 fn listen_address(
     reader: &mut Reader<'_>,
-    sole_member: Option<SoleMember<'_>>,
+    sole_member: Option<MemberLine<'_>>,
+    own: Option<ListenAddress>,
 ) -> Result<Option<ListenAddress>, SettingsError> {
-    let own = own_listen_address(reader)?;
-    let Some(SoleMember { entry, client }) = sole_member else {
+    let Some(line) = sole_member else {
         return Ok(own);
     };
-    reader.warn(entry, ONE_SERVER);
+    reader.warn(line.entry, ONE_SERVER);
+    let client = line.listen();
     let (Some(member), Some(own)) = (&client, &own) else {
         return Ok(client.or(own));
     };
@@ -189,7 +208,9 @@ fn listen_address(
         return Ok(client);
     }
     let (member, own) = (member.to_string(), own.to_string());
-    Err(entry.refuse(Refusal::ClientPortConflict { member, own }))
+    Err(line
+        .entry
+        .refuse(Refusal::ClientPortConflict { member, own }))
 }
 
 fn own_listen_address(reader: &Reader<'_>) -> Result<Option<ListenAddress>, SettingsError> {
@@ -310,7 +331,7 @@ fn storage(reader: &mut Reader<'_>) -> StorageSettings {
     }
 }
 
-fn at_least(reader: &mut Reader<'_>, name: &str, least: i64) -> u32 {
+pub(super) fn at_least(reader: &mut Reader<'_>, name: &str, least: i64) -> u32 {
     let number = reader.number(name, ANY_INT);
     if let (true, Some(entry)) = (number < least, reader.entry(name)) {
         reader.warn(entry, &format!("{number} is too small, {least} is used"));

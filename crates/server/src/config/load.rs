@@ -1,12 +1,17 @@
 //! The edge of this room: the three forms of a call, and the only place that reads files.
 
-use std::{fs::File, io::Read, path::PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use super::{
     error::{Refusal, SettingsError, Warning},
     interpret::{self, is_carelessly_relative, relative_path_text},
     jvm_flags::JvmFlags,
     membership,
+    my_id::{self, MyId},
     settings::Settings,
     source::Source,
     written::{Line, Written, lines_of},
@@ -35,7 +40,7 @@ pub struct JvmVariables<'a> {
 }
 
 /// Settings, and what an operator should know about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// What the configuration means.
     pub settings: Settings,
@@ -53,12 +58,12 @@ pub fn load(words: &[String], variables: JvmVariables<'_>) -> Result<Loaded, Set
     let (positional, flags) = part_words(words, variables);
     let positional: Vec<_> = positional.iter().map(String::as_str).collect();
     match positional[..] {
-        [] => finish(zero_config(flags)),
+        [] => finish_with_my_id(zero_config(flags)),
         [file] => from_file(file, flags),
-        [port, data_dir] => finish(arguments(&[port, data_dir], flags)),
-        [port, data_dir, tick] => finish(arguments(&[port, data_dir, tick], flags)),
+        [port, data_dir] => finish_with_my_id(arguments(&[port, data_dir], flags)),
+        [port, data_dir, tick] => finish_with_my_id(arguments(&[port, data_dir, tick], flags)),
         [port, data_dir, tick, connections] => {
-            finish(arguments(&[port, data_dir, tick, connections], flags))
+            finish_with_my_id(arguments(&[port, data_dir, tick, connections], flags))
         }
         _ => Err(SettingsError::whole(Refusal::Usage)),
     }
@@ -77,13 +82,26 @@ impl Settings {
     /// What the text of a configuration file means, together with `-D` words. No file is read.
     ///
     /// # Errors
-    /// Whatever makes a start impossible; also a text that names a membership file.
+    /// Whatever makes a start impossible; also a text that names a membership file or several members.
     pub fn from_text(text: &str, words: &[&str]) -> Result<Loaded, SettingsError> {
         finish(file_text(
             DEFAULT_FILE_NAME,
             text.as_bytes(),
             flags_of(words),
         )?)
+    }
+
+    /// The same for a server whose `myid` file begins with the line `my_id`.
+    ///
+    /// # Errors
+    /// Whatever makes a start impossible; also a text that names a membership file.
+    pub fn of_member(text: &str, words: &[&str], my_id: &str) -> Result<Loaded, SettingsError> {
+        let mut written = file_text(DEFAULT_FILE_NAME, text.as_bytes(), flags_of(words))?;
+        written.my_id = MyId::Line {
+            path: PathBuf::from(my_id::FILE_NAME),
+            text: my_id.to_owned(),
+        };
+        finish(written)
     }
 }
 
@@ -118,6 +136,35 @@ fn part_words(words: &[String], variables: JvmVariables<'_>) -> (Vec<String>, Jv
 fn finish(written: Written) -> Result<Loaded, SettingsError> {
     let (settings, warnings) = interpret::interpret(written)?;
     Ok(Loaded { settings, warnings })
+}
+
+fn finish_with_my_id(mut written: Written) -> Result<Loaded, SettingsError> {
+    written.my_id = read_my_id(&written);
+    finish(written)
+}
+
+/// Looks into the data directory for the number of this server. Only a member of an ensemble minds what is found.
+fn read_my_id(written: &Written) -> MyId {
+    let (chosen, _) = written.choose();
+    let Some(data_dir) = chosen.get("dataDir") else {
+        return MyId::NotRead;
+    };
+    let path = Path::new(&data_dir.value).join(my_id::FILE_NAME);
+    let mut bytes = Vec::new();
+    let read =
+        File::open(&path).and_then(|file| file.take(my_id::MAX_BYTES).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.lines().next().unwrap_or_default().to_owned();
+            MyId::Line { path, text }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => MyId::Missing(path),
+        Err(error) => MyId::Unreadable {
+            path,
+            reason: error.to_string(),
+        },
+    }
 }
 
 fn zero_config(flags: JvmFlags) -> Written {
@@ -180,7 +227,7 @@ fn from_file(path: &str, flags: JvmFlags) -> Result<Loaded, SettingsError> {
         let dynamic = line.value.clone();
         written.dynamic = Some(lines_of(&dynamic, &read(&dynamic)?)?);
     }
-    let mut loaded = finish(written)?;
+    let mut loaded = finish_with_my_id(written)?;
     if is_carelessly_relative(path) {
         loaded
             .warnings

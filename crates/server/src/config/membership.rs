@@ -1,7 +1,15 @@
-//! Membership lines: is this a server of its own, and on which port does its line put the clients?
+//! Membership lines: who the members are, and is this a server of its own or one of them?
 //!
-//! Lines are checked in full although this version runs standalone only: a line that no ZooKeeper server would
-//! take must not pass (operations, 1.3). Names are not resolved here.
+//! Which of the members this server is, is not asked here. Lines are checked in full even where one server runs on its own: a
+//! line that no ZooKeeper server would take must not pass (operations, 1.3). Names are not resolved here.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use rookeeper_proto::{
+    ballot::{Address, OBSERVER_WITHOUT_ID, is_host},
+    ids::ServerId,
+};
+use rookeeper_quorum::membership::{Endpoint, Member, Membership, Role};
 
 use super::{
     error::{Refusal, SettingsError},
@@ -13,60 +21,101 @@ use super::{
 /// Message of a server that was given a single member and runs on its own.
 pub(super) const ONE_SERVER: &str = "Invalid configuration, only one server specified (ignoring)";
 
-const PARTICIPANTS: &str =
-    "it cannot be a member of an ensemble yet; leave one server line or none";
-const OBSERVERS: &str = "it cannot serve observers yet; leave one participant or no server line";
-const ALONE: &str = "standaloneEnabled=false makes even one server an ensemble; remove it";
 const TLS_PORT: &str = "client port with TLS";
 
+/// What stands for all interfaces where an address is needed.
+const ANY_HOST: &str = "0.0.0.0";
+
 /// One understood membership line.
-struct Member<'a> {
-    entry: &'a Entry,
-    observer: bool,
-    client: Option<ListenAddress>,
-}
-
-/// The only member of an "ensemble" of one.
-pub(super) struct SoleMember<'a> {
+pub(super) struct MemberLine<'a> {
     pub(super) entry: &'a Entry,
-    /// Client part of its line.
-    pub(super) client: Option<ListenAddress>,
+    pub(super) id: ServerId,
+    pub(super) member: Member,
 }
 
-/// Looks at all membership lines. `None`: there are none, the usual standalone server.
-pub(super) fn sole_member<'a>(
+impl MemberLine<'_> {
+    pub(super) fn is_observer(&self) -> bool {
+        self.member.role == Role::Observer
+    }
+
+    /// Where the line puts the clients of its server.
+    pub(super) fn listen(&self) -> Option<ListenAddress> {
+        let client = self.member.client.as_ref()?;
+        Some(ListenAddress {
+            host: specific_host(&client.host),
+            port: client.port,
+        })
+    }
+}
+
+/// What the lines make of this server.
+pub(super) enum Company<'a> {
+    /// It runs on its own; there may be a line all the same.
+    Alone(Option<MemberLine<'a>>),
+    /// It is a member of an ensemble. The lines are in the order in which they were written.
+    Ensemble(Vec<MemberLine<'a>>),
+}
+
+/// Looks at all membership lines.
+pub(super) fn company<'a>(
     reader: &Reader<'a>,
     standalone_enabled: bool,
-) -> Result<Option<SoleMember<'a>>, SettingsError> {
-    let mut members = reader
+) -> Result<Company<'a>, SettingsError> {
+    let several_addresses = reader.strict_flag("multiAddress.enabled")?;
+    let mut lines = reader
         .entries(SERVER_ROW)
-        .map(member)
+        .map(|entry| member_line(entry, several_addresses))
         .collect::<Result<Vec<_>, _>>()?;
-    // In the order in which they were written, so that the message names the first line that is too much.
-    members.sort_by_key(|member| line_number(member.entry));
-    let observer = members.iter().find(|member| member.observer);
-    if let Some(observer) = observer {
-        let alone = members.iter().all(|member| member.observer);
-        let refusal = if alone {
-            Refusal::ObserversOnly
-        } else {
-            Refusal::EnsembleNotBuilt(OBSERVERS)
-        };
-        return Err(observer.entry.refuse(refusal));
+    // In the order in which they were written, so that a message names the first line that is too much.
+    lines.sort_by_key(|line| line_number(line.entry));
+    let participants = lines.iter().filter(|line| !line.is_observer()).count();
+    let observer = lines.iter().find(|line| line.is_observer());
+    match (participants, observer) {
+        (0, _) if !standalone_enabled => Err(no_participant(reader)),
+        (0, Some(observer)) => Err(observer.entry.refuse(Refusal::ObserversOnly)),
+        (1, Some(observer)) if standalone_enabled => {
+            Err(observer.entry.refuse(Refusal::ObserversWithoutQuorum))
+        }
+        (0, None) => Ok(Company::Alone(None)),
+        (1, None) if standalone_enabled => Ok(Company::Alone(lines.pop())),
+        _ => {
+            refuse_odd_numbers(&lines)?;
+            Ok(Company::Ensemble(lines))
+        }
     }
-    if let Some(second) = members.get(1) {
-        return Err(second.entry.refuse(Refusal::EnsembleNotBuilt(PARTICIPANTS)));
+}
+
+fn no_participant(reader: &Reader<'_>) -> SettingsError {
+    match reader.entry("standaloneEnabled") {
+        Some(entry) => entry.refuse(Refusal::NoParticipant),
+        None => SettingsError::about("standaloneEnabled", Refusal::NoParticipant),
     }
-    if !standalone_enabled {
-        let refusal = Refusal::EnsembleNotBuilt(ALONE);
-        return Err(match reader.entry("standaloneEnabled") {
-            Some(entry) => entry.refuse(refusal),
-            None => SettingsError::about("standaloneEnabled", refusal),
-        });
+}
+
+/// Numbers that no `myid` could hold, and numbers that occur twice (`server.1` and `server.01`).
+fn refuse_odd_numbers(lines: &[MemberLine<'_>]) -> Result<(), SettingsError> {
+    let mut seen = BTreeSet::new();
+    for line in lines {
+        if !(0..OBSERVER_WITHOUT_ID.0).contains(&line.id.0) {
+            let (least, most) = (0, OBSERVER_WITHOUT_ID.0 - 1);
+            return Err(line.entry.refuse(Refusal::OutOfRange { least, most }));
+        }
+        if !seen.insert(line.id) {
+            return Err(line.entry.refuse(Refusal::MemberTwice(line.id.0)));
+        }
     }
-    Ok(members
-        .pop()
-        .map(|Member { entry, client, .. }| SoleMember { entry, client }))
+    Ok(())
+}
+
+/// The members of these lines as the servers know them.
+pub(super) fn of_lines(lines: &[MemberLine<'_>]) -> Result<Membership, SettingsError> {
+    let mut text = String::new();
+    for line in lines {
+        // A text has room for whatever is written to it.
+        let _ = writeln!(text, "server.{}={}", line.id, line.member);
+    }
+    Membership::parse(&text)
+        .map_err(|error| SettingsError::whole(Refusal::MemberForm(error.to_string())))
 }
 
 /// Name of the row that covers membership lines.
@@ -118,7 +167,7 @@ fn line_number(entry: &Entry) -> usize {
 }
 
 /// `server.N=SERVERS[;CLIENT[;SECURE]]`
-fn member(entry: &Entry) -> Result<Member<'_>, SettingsError> {
+fn member_line(entry: &Entry, several_addresses: bool) -> Result<MemberLine<'_>, SettingsError> {
     let number = entry.name.strip_prefix("server.").unwrap_or_default();
     let id: i64 = number
         .parse()
@@ -132,8 +181,8 @@ fn member(entry: &Entry) -> Result<Member<'_>, SettingsError> {
     if parts.next().is_some() {
         return Err(entry.refuse(Refusal::MemberForm(entry.value.clone())));
     }
-    let observer = role(entry, servers)?;
-    if servers.contains('|') {
+    let (endpoints, role) = endpoints(entry, servers)?;
+    if endpoints.len() > 1 && !several_addresses {
         return Err(entry.refuse(Refusal::MultipleAddresses(id)));
     }
     if !secure.is_empty() {
@@ -143,62 +192,71 @@ fn member(entry: &Entry) -> Result<Member<'_>, SettingsError> {
         "" => None,
         text => Some(client_address(entry, text)?),
     };
-    Ok(Member {
-        entry,
-        observer,
+    let member = Member {
+        endpoints,
+        role,
         client,
-    })
+        secure_client: None,
+    };
+    let id = ServerId(id);
+    Ok(MemberLine { entry, id, member })
 }
 
-/// Checks all addresses of a member; true: it is an observer.
-fn role(entry: &Entry, servers: &str) -> Result<bool, SettingsError> {
-    let mut roles = servers
-        .split('|')
-        .map(|address| server_address(entry, address.trim()));
-    let first = roles.next().unwrap_or(Ok(false))?;
-    for role in roles {
-        if role? != first {
-            return Err(entry.refuse(Refusal::MemberForm(servers.to_owned())));
-        }
+/// All addresses of a member, and the role on which they agree.
+fn endpoints(entry: &Entry, servers: &str) -> Result<(Vec<Endpoint>, Role), SettingsError> {
+    let (mut endpoints, mut roles) = (Vec::new(), Vec::new());
+    for address in servers.split('|') {
+        let (endpoint, role) = server_address(entry, address.trim())?;
+        endpoints.push(endpoint);
+        roles.push(role);
     }
-    Ok(first)
+    match roles.as_slice() {
+        [first, others @ ..] if others.iter().all(|role| role == first) => Ok((endpoints, *first)),
+        _ => Err(entry.refuse(Refusal::MemberForm(servers.to_owned()))),
+    }
 }
 
-/// `HOST:QUORUMPORT:ELECTIONPORT[:ROLE]`; true: an observer.
-fn server_address(entry: &Entry, address: &str) -> Result<bool, SettingsError> {
+/// `HOST:QUORUMPORT:ELECTIONPORT[:ROLE]`
+fn server_address(entry: &Entry, address: &str) -> Result<(Endpoint, Role), SettingsError> {
     let form = || entry.refuse(Refusal::MemberForm(address.to_owned()));
     let (host, rest) = split_host(address).ok_or_else(form)?;
     let mut parts = rest.split(':');
     let (Some(quorum), Some(election)) = (parts.next(), parts.next()) else {
         return Err(form());
     };
-    let quorum = port(entry, host, quorum)?;
-    let election = port(entry, host, election)?;
+    let endpoint = Endpoint {
+        host: host.to_owned(),
+        quorum_port: port(entry, host, quorum)?,
+        election_port: port(entry, host, election)?,
+    };
     let role = parts.next();
-    if host.is_empty() || quorum == election || parts.next().is_some() {
+    let same_port = endpoint.quorum_port == endpoint.election_port;
+    if !is_host(host) || same_port || parts.next().is_some() {
         return Err(form());
     }
-    role.map_or(Ok(false), |role| is_observer(entry, role))
+    let role = role.map_or(Ok(Role::Participant), |role| self::role(entry, role))?;
+    Ok((endpoint, role))
 }
 
-/// Reads a role, of a membership line or of `peerType`; true: an observer.
-pub(super) fn is_observer(entry: &Entry, role: &str) -> Result<bool, SettingsError> {
+/// Reads a role, of a membership line or of `peerType`.
+pub(super) fn role(entry: &Entry, role: &str) -> Result<Role, SettingsError> {
     match role.to_ascii_lowercase().as_str() {
-        "participant" => Ok(false),
-        "observer" => Ok(true),
+        "participant" => Ok(Role::Participant),
+        "observer" => Ok(Role::Observer),
         _ => Err(entry.refuse(Refusal::PeerType(role.to_owned()))),
     }
 }
 
 /// `[ADDR:]PORT`
-fn client_address(entry: &Entry, text: &str) -> Result<ListenAddress, SettingsError> {
-    let (host, number) = match split_host(text) {
-        Some((host, number)) => (host, number),
-        None => ("", text),
-    };
+fn client_address(entry: &Entry, text: &str) -> Result<Address, SettingsError> {
+    let (host, number) = split_host(text).unwrap_or(("", text));
     let port = port(entry, host, number)?;
-    Ok(ListenAddress {
-        host: specific_host(host),
+    let host = if host.is_empty() { ANY_HOST } else { host };
+    if !is_host(host) {
+        return Err(entry.refuse(Refusal::MemberForm(text.to_owned())));
+    }
+    Ok(Address {
+        host: host.to_owned(),
         port,
     })
 }

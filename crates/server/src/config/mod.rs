@@ -5,7 +5,7 @@
 //! turns that into [`Settings`], warnings or one refusal. Between them stands one table of keys ([`keys`]), from
 //! which `docs/config.md` is generated.
 //!
-//! This room reads configuration files and nothing else: it looks at no data directory, opens no port, reads no
+//! This room reads configuration files and `myid`, and nothing else: it looks at no other part of a data directory, opens no port, reads no
 //! environment variable and writes no log. Checks that need the disk belong to whoever starts the server.
 //!
 //! Invariants:
@@ -19,11 +19,13 @@ pub mod reference;
 mod access;
 mod classes;
 mod effective;
+mod ensemble;
 mod error;
 mod interpret;
 mod jvm_flags;
 mod load;
 mod membership;
+mod my_id;
 mod properties;
 mod reader;
 mod settings;
@@ -31,12 +33,15 @@ mod source;
 mod words;
 mod written;
 
+/// What an ensemble is made of, for those who read [`EnsembleSettings`].
+pub use rookeeper_quorum::membership::{Member, Membership, Role};
+
 pub use error::{Refusal, SettingsError, Warning};
 pub use load::{JvmVariables, Loaded, MAX_FILE_BYTES, load};
 pub use settings::{
-    AccessSettings, AuthScheme, ClientSettings, ContainerSettings, DigestAlgorithm, LimitSettings,
-    ListenAddress, LogFormat, LogLevel, LogSettings, PurgeSettings, Secret, Settings,
-    SnapshotCompression, StorageSettings,
+    AccessSettings, AuthScheme, ClientSettings, ContainerSettings, DigestAlgorithm,
+    EnsembleSettings, LimitSettings, ListenAddress, LogFormat, LogLevel, LogSettings,
+    PurgeSettings, Secret, Settings, SnapshotCompression, StorageSettings,
 };
 pub use source::Source;
 pub use words::{ALL_WORDS, WordList};

@@ -37,6 +37,10 @@ are no comments behind a value. Names are case-sensitive, of a repeated key the 
 - *works*.
 - *not built*: accepted, with a warning when the value is not the default.
 - *refused*: it protects something and is not built, so the server does not start when it is switched on.
+- *in an ensemble*: works in an ensemble; a server on its own accepts it, with a warning when the value is not the
+  default.
+- *refused in an ensemble*: not built; a member of an ensemble does not start with another value than the default, a
+  server on its own accepts it with a warning.
 - *no effect*: it tunes Java code that is not here; accepted with a warning.
 - *obsolete*: only the default is accepted.
 
@@ -87,6 +91,8 @@ fn state(standing: Standing) -> &'static str {
         Standing::Honoured => "works",
         Standing::NotBuilt { protects: false } => "not built",
         Standing::NotBuilt { protects: true } => "refused",
+        Standing::InEnsemble => "in an ensemble",
+        Standing::NotBuiltInEnsemble => "refused in an ensemble",
         Standing::NoEffect => "no effect",
         Standing::Obsolete => "obsolete",
     }

@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
+use rookeeper_proto::ids::ServerId;
+use rookeeper_quorum::membership::{Membership, Role};
+
 use super::words::WordList;
 
-/// Everything a standalone server needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything a server needs to know.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The file the settings came from, as it was named.
     pub config_file: Option<PathBuf>,
@@ -19,9 +22,9 @@ pub struct Settings {
     pub data_log_dir: PathBuf,
     /// Unit of limits, never zero (`tickTime`).
     pub tick_time: Duration,
-    /// `initLimit` in ticks; validated, unused standalone.
+    /// `initLimit` in ticks as it was written; a member looks into [`EnsembleSettings`].
     pub init_limit: Option<u32>,
-    /// `syncLimit` in ticks; validated, unused standalone.
+    /// `syncLimit` in ticks as it was written; a member looks into [`EnsembleSettings`].
     pub sync_limit: Option<u32>,
     /// Lower clamp of negotiated timeouts.
     pub min_session_timeout: Duration,
@@ -49,6 +52,60 @@ pub struct Settings {
     pub access: AccessSettings,
     /// Log.
     pub log: LogSettings,
+    /// The others; `None`: the server runs on its own.
+    pub ensemble: Option<EnsembleSettings>,
+}
+
+/// A member of an ensemble.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnsembleSettings {
+    /// The number of this server: the file `myid`; one of the members.
+    pub me: ServerId,
+    /// Who belongs to the ensemble. The version is that in the name of the membership file, else 0. Of a member whose line
+    /// names no client address it knows none, even of this server.
+    pub membership: Membership,
+    /// What this server is for: the role in its line.
+    pub vocation: Role,
+    /// Ticks a learner may take to connect and to catch up (`initLimit`); not zero.
+    pub init_limit: u32,
+    /// Ticks a learner may lag behind (`syncLimit`); not zero.
+    pub sync_limit: u32,
+    /// Ticks a learner may take to connect to the leader (`connectToLearnerMasterLimit`); not zero.
+    pub connect_limit: u32,
+    /// Time to connect for an election (`cnxTimeout`).
+    pub connect_timeout: Duration,
+    /// Time in which an election connection must say who it is (`quorumCnxnTimeoutMs`).
+    pub handshake_timeout: Duration,
+    /// Keep-alive on sockets between servers (`tcpKeepAlive`).
+    pub tcp_keep_alive: bool,
+    /// A leader's sockets send at once (`leader.nodelay`).
+    pub leader_nodelay: bool,
+    /// A learner's socket sends at once (`follower.nodelay`).
+    pub follower_nodelay: bool,
+    /// Tries to bind the election port after the first one failed (`electionPortBindRetry`); 0: for ever.
+    pub election_bind_retries: u32,
+    /// The ports between servers listen on all addresses (`quorumListenOnAllIPs`).
+    pub listen_on_all_ips: bool,
+    /// Members may have several addresses, and handshakes say so (`multiAddress.enabled`).
+    pub multi_address: bool,
+    /// The leader serves clients too (`leaderServes`).
+    pub leader_serves: bool,
+    /// Shortest pause between election messages.
+    pub min_notification: Duration,
+    /// Longest pause between election messages, not shorter than the shortest.
+    pub max_notification: Duration,
+    /// Pause between attempts to connect to the leader (`leaderConnectDelayDuringRetryMs`).
+    pub leader_connect_pause: Duration,
+    /// How long an observer waits before it returns to an ensemble it lost (`observer.reconnectDelayMs`).
+    pub observer_reconnect_delay: Duration,
+    /// How long an observer waits before an election (`observer.election.DelayMs`).
+    pub observer_election_delay: Duration,
+    /// Committed transactions kept in memory for learners, at least 500 (`commitLogCount`).
+    pub commit_log_count: usize,
+    /// Learners get whole states only (`forceSnapshotSync`).
+    pub force_snapshot_sync: bool,
+    /// Share of a snapshot up to which a learner is fed from the log on the disk, 0 to 1; 0: never (`snapshotSizeFactor`).
+    pub snapshot_size_factor: f64,
 }
 
 /// Client port and its connections.

@@ -10,6 +10,7 @@ use super::{
     error::{Refusal, SettingsError, Warning},
     jvm_flags::{JvmFlags, Property},
     keys::{self, Key, Kind, Place},
+    my_id::MyId,
     properties,
     settings::HIDDEN,
     source::Source,
@@ -76,6 +77,8 @@ pub(super) struct Written {
     pub(super) built_in: Vec<Line>,
     /// Words for a Java machine.
     pub(super) flags: JvmFlags,
+    /// The file with the number of this server.
+    pub(super) my_id: MyId,
 }
 
 /// The text that counts of each key, by name.

@@ -1,9 +1,9 @@
 //! Keys with a meaning of their own in `zoo.cfg` (operations, 1.2 and 1.3).
 
 use super::{
-    GUARD_NOT_BUILT, HONOURED, Key,
+    GUARD_NOT_BUILT, HONOURED, IN_ENSEMBLE, Key,
     Kind::{Flag, Interval, Member, Number, NumberOr, Path, Word},
-    NO_EFFECT, NOT_BUILT, Place, Standing, core_key,
+    NO_EFFECT, NOT_BUILT, NOT_BUILT_IN_ENSEMBLE, Place, Standing, core_key,
 };
 
 pub(super) const KEYS: &[Key] = &[
@@ -52,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     core_key(
         "observerMasterPort",
         Number(0),
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "Port on which followers serve observers; 0: off.",
     ),
     core_key(
@@ -65,18 +65,18 @@ pub(super) const KEYS: &[Key] = &[
         "initLimit",
         NumberOr("none"),
         HONOURED,
-        "Ticks a learner may take to connect and sync; unused standalone.",
+        "Ticks a learner may take to connect and sync; needed in an ensemble.",
     ),
     core_key(
         "syncLimit",
         NumberOr("none"),
         HONOURED,
-        "Ticks a learner may lag behind; unused standalone.",
+        "Ticks a learner may lag behind; needed in an ensemble.",
     ),
     core_key(
         "connectToLearnerMasterLimit",
         Number(0),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Ticks a learner may take to connect; 0: `initLimit`.",
     )
     .at(Place::FileAndProperty),
@@ -107,32 +107,32 @@ pub(super) const KEYS: &[Key] = &[
     core_key(
         "peerType",
         Word("participant"),
-        NOT_BUILT,
-        "`participant` or `observer`.",
+        IN_ENSEMBLE,
+        "`participant` or `observer`; the role in the own `server.N` goes before it.",
     ),
     core_key(
         "server.*",
         Member,
         HONOURED,
-        "Member of an ensemble: `HOST:QUORUM:ELECTION[:ROLE][;[ADDR:]PORT]`; one alone is standalone.",
+        "Member of an ensemble: `HOST:QUORUM:ELECTION[:ROLE][;[ADDR:]PORT]`; one alone is standalone. `myid` in `dataDir` holds the number of this server.",
     ),
     core_key(
         "group.*",
         Member,
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "Group of a hierarchical quorum.",
     ),
     core_key(
         "weight.*",
         Member,
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "Weight of a member in a hierarchical quorum.",
     ),
     core_key(
         "dynamicConfigFile",
         Path,
         HONOURED,
-        "File with the membership lines.",
+        "File with the membership lines; a hexadecimal last suffix of its name is their version.",
     ),
     core_key(
         "standaloneEnabled",
@@ -144,12 +144,12 @@ pub(super) const KEYS: &[Key] = &[
         "reconfigEnabled",
         Flag(false),
         HONOURED,
-        "Whether `reconfig` is answered at all.",
+        "Whether `reconfig` is answered at all; a member of an ensemble refuses `true`.",
     ),
     core_key(
         "quorumListenOnAllIPs",
         Flag(false),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Bind the ports between servers to all addresses.",
     ),
     core_key(
@@ -168,13 +168,13 @@ pub(super) const KEYS: &[Key] = &[
     core_key(
         "localSessionsEnabled",
         Flag(false),
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "Sessions that exist on one server only.",
     ),
     core_key(
         "localSessionsUpgradingEnabled",
         Flag(false),
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "Whether such a session becomes global on its first ephemeral.",
     ),
     core_key(
@@ -253,7 +253,7 @@ pub(super) const KEYS: &[Key] = &[
     core_key(
         "multiAddress.enabled",
         Flag(false),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Several addresses per member.",
     )
     .at(Place::FileAndProperty),
@@ -298,7 +298,7 @@ pub(super) const KEYS: &[Key] = &[
     core_key(
         "oraclePath",
         Path,
-        NOT_BUILT,
+        NOT_BUILT_IN_ENSEMBLE,
         "File that decides in an ensemble of two.",
     ),
 ];

@@ -1,7 +1,7 @@
-//! Ensemble (operations, 1.6). None of it matters to a standalone server.
+//! Ensemble (operations, 1.6). None of it matters to a server on its own.
 
 use super::{
-    Key,
+    IN_ENSEMBLE, Key,
     Kind::{Flag, Number, YesNo},
     NO_EFFECT, NOT_BUILT, Place, bare, property,
 };
@@ -10,43 +10,43 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "leaderServes",
         YesNo(true),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Only `no` makes the leader close its client port.",
     ),
     property(
         "cnxTimeout",
         Number(5000),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Milliseconds to connect for an election.",
     ),
     property(
         "quorumCnxnTimeoutMs",
         Number(-1),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Milliseconds to wait for a message there; -1: `syncLimit`.",
     ),
     property(
         "tcpKeepAlive",
         Flag(false),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Keep-alive on sockets between servers.",
     ),
     property(
         "electionPortBindRetry",
         Number(3),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Tries to bind the election port; 0: for ever.",
     ),
     property(
         "fastleader.minNotificationInterval",
         Number(200),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Shortest pause between election messages, milliseconds.",
     ),
     property(
         "fastleader.maxNotificationInterval",
         Number(60_000),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Longest pause between election messages, milliseconds.",
     ),
     property(
@@ -97,13 +97,13 @@ pub(super) const KEYS: &[Key] = &[
     bare(
         "leader.nodelay",
         Flag(true),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "No delay on the leader's sockets.",
     ),
     bare(
         "follower.nodelay",
         Flag(true),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "No delay on a follower's sockets.",
     ),
     property(
@@ -127,19 +127,19 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "leaderConnectDelayDuringRetryMs",
         Number(100),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Milliseconds between connects to the leader.",
     ),
     property(
         "observer.reconnectDelayMs",
         Number(0),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Milliseconds an observer waits before it returns.",
     ),
     property(
         "observer.election.DelayMs",
         Number(200),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Milliseconds an observer waits before an election.",
     ),
     property(

@@ -75,6 +75,11 @@ pub enum Standing {
         /// believes, so it refuses to start.
         protects: bool,
     },
+    /// Works in an ensemble; a server on its own has no use for it and says so.
+    InEnsemble,
+    /// Nothing a server on its own would miss, so it warns; a member that ignored it would not be the member that the
+    /// others expect, so it refuses to start.
+    NotBuiltInEnsemble,
     /// Tunes a Java machine or Java class; will never do anything here.
     NoEffect,
     /// Only the values that mean the default are accepted.
@@ -185,6 +190,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 const HONOURED: Standing = Standing::Honoured;
 const NOT_BUILT: Standing = Standing::NotBuilt { protects: false };
 const GUARD_NOT_BUILT: Standing = Standing::NotBuilt { protects: true };
+const IN_ENSEMBLE: Standing = Standing::InEnsemble;
+const NOT_BUILT_IN_ENSEMBLE: Standing = Standing::NotBuiltInEnsemble;
 const NO_EFFECT: Standing = Standing::NoEffect;
 
 /// A key with a meaning of its own in the file: values are judged strictly.

@@ -303,7 +303,7 @@ pub(super) const KEYS: &[Key] = &[
         "readonlymode.enabled",
         Flag(false),
         HONOURED,
-        "Serve read-only clients without a quorum; standalone it only allows the word `isro`.",
+        "Serve read-only clients without a quorum; standalone it only allows the word `isro`, a member of an ensemble refuses `true`.",
     ),
     property(
         "clientTcpKeepAlive",

@@ -1,9 +1,9 @@
 //! Storage and write path (operations, 1.4 and 1.9).
 
 use super::{
-    HONOURED, Key,
+    HONOURED, IN_ENSEMBLE, Key,
     Kind::{Flag, Number, NumberOr, Word, YesNo},
-    NO_EFFECT, NOT_BUILT, Place, bare, property,
+    NO_EFFECT, Place, bare, property,
 };
 
 pub(super) const KEYS: &[Key] = &[
@@ -34,14 +34,14 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "commitLogCount",
         Number(500),
-        NOT_BUILT,
-        "Committed proposals kept for learners.",
+        IN_ENSEMBLE,
+        "Committed proposals kept in memory for learners; at least 500.",
     ),
     property(
         "snapshotSizeFactor",
         Word("0.33"),
-        NOT_BUILT,
-        "Share of the snapshot up to which learners are fed from the log.",
+        IN_ENSEMBLE,
+        "Share of the snapshot up to which learners are fed from the log; 0 or less: never.",
     ),
     property(
         "fsync.warningthresholdms",
@@ -131,7 +131,7 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "forceSnapshotSync",
         Flag(false),
-        NOT_BUILT,
+        IN_ENSEMBLE,
         "Always send snapshots to learners.",
     ),
     property(

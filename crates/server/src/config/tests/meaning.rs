@@ -2,11 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{MINIMAL, loaded, settings, warnings, warns};
+use super::{MINIMAL, loaded, member_settings, settings, warnings, warns};
 use crate::config::{
     ALL_WORDS, AuthScheme, ListenAddress, LogFormat, LogLevel, LogSettings, PurgeSettings, Secret,
     SnapshotCompression,
-    keys::{self, Standing},
+    keys::{self, Key, Standing},
 };
 
 #[test]
@@ -388,19 +388,23 @@ fn every_honoured_key_is_among_the_effective_settings_once() {
         "serverCnxnFactory",
         "console.threshold",
     ];
-    let rows = settings("").effective();
-    for key in keys::all().filter(|key| key.standing == Standing::Honoured) {
-        let found = rows.iter().filter(|(name, _)| name == key.name).count();
-        assert_eq!(
-            found,
-            usize::from(!FOLDED.contains(&key.name)),
-            "{}",
-            key.name
-        );
+    let (alone, member) = (settings("").effective(), member_settings().effective());
+    let count = |rows: &[(String, String)], key: &Key| {
+        rows.iter().filter(|(name, _)| name == key.name).count()
+    };
+    for key in keys::all() {
+        let honoured = key.standing == Standing::Honoured && !FOLDED.contains(&key.name);
+        let in_ensemble = key.standing == Standing::InEnsemble;
+        assert_eq!(count(&alone, key), usize::from(honoured), "{}", key.name);
+        let expected = usize::from(honoured || in_ensemble);
+        assert_eq!(count(&member, key), expected, "{}", key.name);
     }
     assert!(
-        rows.iter().all(|(name, _)| keys::find(name).is_some()),
-        "{rows:?}"
+        alone
+            .iter()
+            .chain(&member)
+            .all(|(name, _)| keys::find(name).is_some()),
+        "{member:?}"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Whole configurations through both stages.
 
+mod ensemble;
 mod meaning;
 mod silence;
 mod sources;
@@ -16,6 +17,15 @@ fn loaded(text: &str, words: &[&str]) -> Loaded {
 #[track_caller]
 fn settings(extra: &str) -> Settings {
     loaded(&format!("{MINIMAL}{extra}\n"), &[]).settings
+}
+
+/// A member of three.
+fn member_settings() -> Settings {
+    let text = format!(
+        "{MINIMAL}initLimit=5\nsyncLimit=2\nserver.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n"
+    );
+    let loaded = Settings::of_member(&text, &[], "1");
+    loaded.unwrap_or_else(|error| panic!("{error}")).settings
 }
 
 fn warnings(loaded: &Loaded) -> Vec<String> {

@@ -7,7 +7,7 @@ use crate::config::{
 };
 
 /// A value that differs from the default and that a careful reader would notice.
-fn other_value(key: &Key) -> String {
+pub(super) fn other_value(key: &Key) -> String {
     let special = match key.name {
         "tickTime" => "2500",
         "autopurge.snapRetainCount" => "7",
@@ -25,6 +25,8 @@ fn other_value(key: &Key) -> String {
         "root.logger" => "DEBUG",
         "console.threshold" => "WARN",
         "snapshot.compression.method" => "gz",
+        "snapshotSizeFactor" => "0.5",
+        "fastleader.maxNotificationInterval" => "60001",
         "enforce.auth.enabled" => "true",
         "4lw.commands.whitelist" => "ruok",
         "server.*" => "host:2888:3888",

@@ -187,8 +187,8 @@ fn a_membership_file_is_read() {
     assert_eq!(loaded.settings.client.listen.expect("a port").port, 2189);
     for (text, message) in [
         (
-            "server.1=a:2888:3888\nserver.2=b:2888:3888\n",
-            "this version runs standalone only",
+            "server.1=a:2888:3888\nserver.2=b:2888:2888\n",
+            "does not have the form",
         ),
         ("tickTime=2000\n", "Unrecognised parameter: tickTime"),
         (
@@ -209,4 +209,57 @@ fn a_membership_file_is_read() {
             .to_string()
             .ends_with("file is missing")
     );
+}
+
+#[test]
+fn a_member_finds_its_number_in_the_data_directory() {
+    let room = tempfile::tempdir().expect("a directory");
+    let (path, data) = (room.path().join("zoo.cfg"), room.path().join("data"));
+    let (dynamic, my_id) = (room.path().join("members.1a"), data.join("myid"));
+    fs::create_dir(&data).expect("a directory");
+    let text = format!(
+        "dataDir={}\ndynamicConfigFile={}\ninitLimit=5\nsyncLimit=2\n",
+        data.display(),
+        dynamic.display()
+    );
+    fs::write(&path, text).expect("a file");
+    let members = "server.1=a:2888:3888\nserver.2=b:2888:3888;2189\nserver.3=c:2888:3888\n";
+    fs::write(&dynamic, members).expect("a file");
+    let with = |text: &[u8]| {
+        fs::write(&my_id, text).expect("a file");
+        load_file(&path)
+    };
+
+    let error = load_file(&path).expect_err("no number");
+    let missing = format!(
+        "myid file is missing: {} must hold the number of this server, which is one of 1, 2, 3",
+        my_id.display()
+    );
+    assert_eq!((error.to_string(), error.exit_code()), (missing, 2));
+
+    for text in [&b"2"[..], b"2\n", b"2\r\nrest", b" 2 \n"] {
+        let settings = with(text).expect("a start").settings;
+        assert_eq!(settings.client.listen.expect("a port").port, 2189);
+        let found = settings.ensemble.expect("a member");
+        assert_eq!((found.me.0, found.membership.version()), (2, 0x1a));
+    }
+    let error = with(b"9\n").expect_err("a stranger");
+    let stranger = format!(
+        "My id 9 not in the peer list: {} says so, and the members are 1, 2, 3",
+        my_id.display()
+    );
+    assert_eq!((error.to_string(), error.exit_code()), (stranger, 1));
+    for text in [&b""[..], b"\n2\n", b"two", b"\xff\xfe", &[b'7'; 1000]] {
+        let error = with(text).expect_err("no number");
+        assert!(error.to_string().contains("is not a number"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    fs::remove_file(&my_id).expect("removed");
+    fs::create_dir(&my_id).expect("a directory");
+    let error = load_file(&path).expect_err("a directory").to_string();
+    let unreadable = format!("{} cannot be read: ", my_id.display());
+    assert!(error.starts_with(&unreadable), "{error}");
+    fs::write(&dynamic, "server.1=a:2888:3888\n").expect("a file");
+    assert_eq!(load_file(&path).expect("a start").settings.ensemble, None);
 }
