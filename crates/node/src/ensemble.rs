@@ -66,6 +66,23 @@ pub struct Standing {
     pub current: i64,
     /// The newest transactions of the log, all applied; it ends where the log ends.
     pub window: CommittedWindow,
+    /// Transactions that were durable here may be missing: this member is not elected, and its vote elects nobody, until it has
+    /// the whole state of a leader.
+    pub incomplete: bool,
+}
+
+impl Standing {
+    /// What a vote says of it.
+    fn history(&self) -> History {
+        History {
+            epoch: self.current,
+            last: if self.incomplete {
+                History::MISSING
+            } else {
+                self.window.last()
+            },
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -113,20 +130,17 @@ impl Member {
             pace: config.pace,
         };
         let last = standing.window.last();
-        let history = History {
-            epoch: standing.current,
-            last,
-        };
+        let history = standing.history();
         let mut asked = Vec::new();
         let mut member = Self {
             election: Election::start(election, history, now.mono, &mut asked),
             role: Role::Looking,
-            standing,
             unapplied: VecDeque::new(),
             logged: last,
             synced: last,
             next_half_tick: now.mono,
-            ask_for_image: false,
+            ask_for_image: standing.incomplete,
+            standing,
             config,
         };
         member.elected(now, asked, effects);
@@ -267,6 +281,7 @@ impl Member {
                 self.learner(tree, now, LearnerInput::ImageLoaded(done), effects);
             }
             MemberInput::ImageSaved(zxid) => {
+                self.standing.incomplete = false;
                 self.learner(tree, now, LearnerInput::ImageSaved(zxid), effects);
             }
             // Everything else is no answer.
@@ -279,13 +294,6 @@ impl Member {
         self.unapplied.clear();
         self.standing.window.reset(zxid);
         (self.logged, self.synced) = (zxid, zxid);
-    }
-
-    fn history(&self) -> History {
-        History {
-            epoch: self.standing.current,
-            last: self.standing.window.last(),
-        }
     }
 
     // What roles say.

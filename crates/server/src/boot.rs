@@ -1,6 +1,7 @@
 //! Puts a server together from its settings, and takes it apart again.
 
 mod options;
+mod part;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, RwLock};
 use rookeeper_database::database::{Database, Opened};
 use rookeeper_database::recovery::{Recovered, RecoveryError};
-use rookeeper_node::standalone::Standalone;
 use rookeeper_storage::dirs::{DataDirs, DirError};
 use rookeeper_storage::disk::Disk;
+use rookeeper_storage::epoch_files::EpochError;
 use rookeeper_storage::os_disk::OsDisk;
 use rookeeper_tree::auth::AuthConfig;
 use rookeeper_tree::tree::Tree;
@@ -28,9 +29,10 @@ use crate::client_port::{self, BindError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::connections::{ConnectionLimits, Connections};
-use crate::driver::{Driver, Ended, Gauges};
+use crate::driver::{Digests, Driver, Ended, Gauges, Part};
+use crate::election_port::ElectionPortError;
 use crate::inbox::{Inbox, Message};
-use crate::io_threads::IoThreads;
+use crate::io_threads::{IoThread, IoThreads};
 use crate::large_requests::LargeRequests;
 use crate::mailbox::Ending;
 use crate::metrics::Metrics;
@@ -39,6 +41,7 @@ use crate::replica::{Replica, Watches};
 use crate::service::{Service, ServiceLimits};
 use crate::snapshots::Snapshots;
 use crate::words::TraceMask;
+use part::Beginnings;
 
 /// How long a stop waits for connections to write out what is queued.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
@@ -56,9 +59,15 @@ pub enum StartError {
     /// The database.
     #[error("Unable to load the database: {0}")]
     Recovery(#[from] RecoveryError),
+    /// What this member has promised.
+    #[error("Unable to run quorum server: {0}")]
+    Epoch(#[from] EpochError),
     /// The client port.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The port for elections.
+    #[error(transparent)]
+    Election(#[from] ElectionPortError),
     /// Threads or sockets.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -74,7 +83,11 @@ impl StartError {
         match self {
             Self::Dirs(_) => 3,
             Self::Setting(_) => 2,
-            Self::Recovery(_) | Self::Bind(_) | Self::System(_) => 1,
+            Self::Recovery(_)
+            | Self::Epoch(_)
+            | Self::Bind(_)
+            | Self::Election(_)
+            | Self::System(_) => 1,
         }
     }
 }
@@ -94,6 +107,8 @@ pub struct Server {
     service: Arc<Service>,
     address: Option<SocketAddr>,
     io: Option<IoThreads>,
+    /// What speaks with the other servers of an ensemble.
+    _peers: Option<IoThread>,
     stop: watch::Sender<bool>,
     driver: Option<JoinHandle<()>>,
     ended: Arc<EndedFlag>,
@@ -114,13 +129,14 @@ impl Server {
 
     /// The same over another disk than the system's, so that a test may cut its power.
     pub fn start_on(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, StartError> {
-        if settings.ensemble.is_some() {
-            return Err(StartError::Setting("ensembles are not wired yet".into()));
-        }
         let dirs = open_dirs(&*disk, &settings)?;
         let seed = entropy();
         let options = options::database_options(&settings, seed);
-        let opened = Database::open(Arc::clone(&disk), dirs.clone(), options)?;
+        let open = match settings.ensemble {
+            None => Database::open,
+            Some(_) => Database::open_member,
+        };
+        let opened = open(Arc::clone(&disk), dirs.clone(), options)?;
         Self::serve(settings, disk, dirs, opened, seed)
     }
 
@@ -131,29 +147,51 @@ impl Server {
         opened: Opened,
         seed: u64,
     ) -> Result<Self, StartError> {
-        let (mut recovered, database) = (opened.recovered, opened.database);
-        let orphans = remove_orphans(&mut recovered.tree);
-        let port = bind(&settings)?;
-        let clock = Clock::start();
-        let rules = options::rules(&settings);
-        let config = options::standalone_config(&settings, rules.clone(), seed);
-        let member = Standalone::new(config, &recovered.tree, clock.now());
-        let plan = DriverPlan {
-            member,
+        let Opened {
             database,
-            first_snapshot: recovered.replayed > 0 || orphans > 0,
-            seed,
-        };
+            mut recovered,
+            incomplete,
+        } = opened;
+        let mut first_snapshot = recovered.replayed > 0;
+        if settings.ensemble.is_none() {
+            first_snapshot |= remove_orphans(&mut recovered.tree);
+        }
+        let port = bind(&settings)?;
+        let rules = options::rules(&settings);
+        let proposer = options::proposer_config(&settings, rules.clone(), seed);
         let parts = Parts {
             disk,
             dirs,
-            clock,
+            clock: Clock::start(),
             auth: rules.auth,
             seed,
         };
+        let window = recovered.window.clone();
         let service = Arc::new(service(settings, parts, recovered));
         let (stop, stopping) = watch::channel(false);
         let io = IoThreads::start()?;
+        let mut peers = None;
+        let part = match &service.settings.ensemble {
+            None => part::standalone(&service, proposer),
+            Some(settings) => {
+                let beginnings = Beginnings {
+                    settings,
+                    database: &database,
+                    window,
+                    incomplete,
+                    proposer,
+                    hash_seed: seed,
+                };
+                let thread = peers.insert(IoThread::start("rookeeper-peers")?);
+                part::member(&service, beginnings, thread.handle().clone())?
+            }
+        };
+        let plan = DriverPlan {
+            part,
+            database,
+            first_snapshot,
+            seed,
+        };
         let ended = Arc::new(EndedFlag::default());
         let driver = spawn_driver(&service, plan, Arc::clone(&ended))?;
         let address = port.as_ref().map(|(_, address)| *address);
@@ -168,6 +206,7 @@ impl Server {
             service,
             address,
             io: Some(io),
+            _peers: peers,
             stop,
             driver: Some(driver),
             ended,
@@ -268,13 +307,13 @@ fn open_dirs(disk: &dyn Disk, settings: &Settings) -> Result<DataDirs, DirError>
     )
 }
 
-/// Ephemerals whose session is not there any more; how many they were.
-fn remove_orphans(tree: &mut Tree) -> usize {
+/// Removes ephemerals whose session is not there any more; true if there were any.
+fn remove_orphans(tree: &mut Tree) -> bool {
     let orphans = tree.remove_orphans().len();
     if orphans > 0 {
         info!("removed {orphans} ephemerals of sessions that no longer exist");
     }
-    orphans
+    orphans > 0
 }
 
 /// The client port, if there shall be one, and where it is.
@@ -321,6 +360,9 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     let gauges = Gauges::default();
     gauges
+        .serving
+        .store(settings.ensemble.is_none(), Ordering::Relaxed);
+    gauges
         .digest_mismatches
         .store(recovered.digest_mismatches, Ordering::Relaxed);
     Service {
@@ -337,6 +379,7 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
         large_requests,
         trace_mask: AtomicI64::new(TraceMask::default().0),
         limits,
+        deleting: Arc::default(),
         settings: Arc::new(settings),
         dirs,
         disk,
@@ -345,7 +388,7 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
 
 /// What the driver begins with.
 struct DriverPlan {
-    member: Standalone,
+    part: Part,
     database: Database,
     /// The start read a log: a snapshot now makes the next start fast.
     first_snapshot: bool,
@@ -359,7 +402,7 @@ fn spawn_driver(
 ) -> io::Result<JoinHandle<()>> {
     let settings = &service.settings;
     let DriverPlan {
-        member,
+        part,
         mut database,
         first_snapshot,
         seed,
@@ -376,9 +419,9 @@ fn spawn_driver(
             .map_err(io::Error::other)?;
     }
     let driver = Driver {
-        member,
+        part,
         replica: Arc::clone(&service.replica),
-        database,
+        database: Some(database),
         snapshots,
         inbox: Arc::clone(&service.inbox),
         connections: Arc::clone(&service.connections),
@@ -387,6 +430,7 @@ fn spawn_driver(
         metrics: Arc::clone(&service.metrics),
         tick_interval: options::tick_interval(settings),
         slow_sync: settings.storage.fsync_warning_threshold,
+        digests: Digests::default(),
     };
     thread::Builder::new()
         .name("rookeeper-driver".to_owned())

@@ -274,10 +274,7 @@ impl Driver {
     fn take_messages(&mut self, turn: &mut Turn) -> Ended {
         let replica = Arc::clone(&self.replica);
         let mut messages = std::mem::take(&mut turn.messages);
-        replica
-            .tree
-            .read()
-            .warm(messages.iter().flat_map(paths_in));
+        replica.tree.read().warm(messages.iter().flat_map(paths_in));
         if let Part::Ensemble(_) = self.part {
             self.take_as_member(messages, turn)?;
             return Ok(());

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// A running thread; dropping it ends it and every task on it.
 #[derive(Debug)]
-struct IoThread {
+pub struct IoThread {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -37,7 +37,7 @@ impl IoThreads {
     pub fn start() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads: Vec<IoThread> = (0..cores.saturating_sub(1).max(1))
-            .map(|_| IoThread::start())
+            .map(|_| IoThread::start("rookeeper-io"))
             .collect::<io::Result<_>>()?;
         let handles = threads.iter().map(|thread| thread.handle.clone()).collect();
         Ok(Self {
@@ -67,12 +67,13 @@ impl Spawner {
 }
 
 impl IoThread {
-    fn start() -> io::Result<Self> {
+    /// A thread for what shall not wait for clients.
+    pub fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
-            .name("rookeeper-io".to_owned())
+            .name(name.to_owned())
             .spawn(move || {
                 // Ends when told to, or when nobody can tell any more.
                 let _ = runtime.block_on(stopped);
@@ -82,6 +83,14 @@ impl IoThread {
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+}
+
+impl IoThread {
+    /// Where tasks are started.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 

@@ -26,11 +26,13 @@ impl PurgeTimer {
         };
         let (stop, stopped) = mpsc::channel();
         let (disk, dirs) = (Arc::clone(&service.disk), service.dirs.clone());
+        let deleting = Arc::clone(&service.deleting);
         let thread = thread::Builder::new()
             .name("rookeeper-purge".to_owned())
             .spawn(move || {
                 loop {
                     info!("Purge task started.");
+                    let alone = deleting.lock();
                     match purge::purge(&*disk, &dirs, settings.retain_count as usize) {
                         Ok(removed) => {
                             removed
@@ -39,6 +41,7 @@ impl PurgeTimer {
                         }
                         Err(error) => error!(%error, "the purge task failed; it tries again later"),
                     }
+                    drop(alone);
                     info!("Purge task completed.");
                     if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                         return;

@@ -65,5 +65,8 @@ fn prepare(socket: &TcpStream, keep_alive: bool) -> io::Result<()> {
 
 /// For logs; a socket that is gone has no address.
 fn name_of(address: io::Result<SocketAddr>) -> String {
-    address.map_or_else(|_| "a closed socket".to_owned(), |address| address.to_string())
+    address.map_or_else(
+        |_| "a closed socket".to_owned(),
+        |address| address.to_string(),
+    )
 }

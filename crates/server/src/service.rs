@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rookeeper_storage::dirs::DataDirs;
 use rookeeper_storage::disk::Disk;
 
@@ -49,6 +50,8 @@ pub struct Service {
     pub large_requests: LargeRequests,
     /// Bounds.
     pub limits: ServiceLimits,
+    /// Held by whoever deletes files, or replaces the history as a whole.
+    pub deleting: Arc<Mutex<()>>,
     /// As configured.
     pub settings: Arc<Settings>,
     /// Where the files are.

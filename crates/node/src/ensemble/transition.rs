@@ -11,6 +11,7 @@ use rookeeper_quorum::leader::effect::StepDown;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::Departure;
 use rookeeper_quorum::learner::{Learner, LearnerConfig};
+use rookeeper_quorum::vote::History;
 use rookeeper_tree::prep::{Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
 
@@ -66,6 +67,7 @@ impl Member {
             accepted,
             current,
             window,
+            ..
         } = self.standing.clone();
         let mut todo = Vec::new();
         let leader = Leader::new(config, current, accepted, window, now.mono, &mut todo);
@@ -89,9 +91,13 @@ impl Member {
             tick_ms: self.config.proposer.tick_ms,
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
-            ask_for_image: std::mem::take(&mut self.ask_for_image),
+            ask_for_image: std::mem::take(&mut self.ask_for_image) || self.standing.incomplete,
         };
-        let (history, accepted) = (self.history(), self.standing.accepted);
+        let history = History {
+            epoch: self.standing.current,
+            last: self.standing.window.last(),
+        };
+        let accepted = self.standing.accepted;
         let mut todo = Vec::new();
         let learner = Learner::new(config, history, accepted, now.mono, &mut todo);
         let mut following = Following::new(me, self.config.proposer.timeouts, learner);
@@ -140,7 +146,7 @@ impl Member {
         }
         self.role = Role::Looking;
         let mut asked = Vec::new();
-        let history = self.history();
+        let history = self.standing.history();
         self.election.start_round(history, now.mono, &mut asked);
         self.elected(now, asked, effects);
     }

@@ -220,6 +220,7 @@ impl World {
             accepted: disk.accepted,
             current: disk.current,
             window: disk.window(self.window),
+            incomplete: false,
         };
         let mut effects = Vec::new();
         let member = Member::start(config, standing, self.now(), &mut effects);

@@ -6,10 +6,12 @@ use rookeeper_database::database::DatabaseOptions;
 use rookeeper_database::history::LogUse;
 use rookeeper_database::image_file::SnapshotFormat;
 use rookeeper_database::recovery::RecoveryOptions;
+use rookeeper_node::ensemble::MemberConfig;
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
-use rookeeper_quorum::committed::DEFAULT_COUNT;
+use rookeeper_proto::ids::ServerId;
+use rookeeper_quorum::election::round::Pace;
 use rookeeper_storage::dirs::Compression;
 use rookeeper_storage::log_writer::LogOptions;
 use rookeeper_storage::recover::Policy;
@@ -19,7 +21,8 @@ use rookeeper_tree::tree::TreeOptions;
 use tracing::warn;
 
 use crate::clock::millis;
-use crate::config::{AuthScheme, DigestAlgorithm, Settings, SnapshotCompression};
+use crate::config::{AuthScheme, DigestAlgorithm, EnsembleSettings, Settings, SnapshotCompression};
+use crate::quorum_port::QuorumPortLimits;
 use crate::snapshots::SnapshotPace;
 
 /// Ticks of the member per tick of the configuration.
@@ -40,6 +43,13 @@ pub(super) const fn snapshot_pace(settings: &Settings) -> SnapshotPace {
     }
 }
 
+pub(super) const fn tree_options(settings: &Settings, hash_seed: u64) -> TreeOptions {
+    TreeOptions {
+        extended_types: settings.extended_types_enabled,
+        hash_seed,
+    }
+}
+
 pub(super) fn database_options(settings: &Settings, hash_seed: u64) -> DatabaseOptions {
     let storage = &settings.storage;
     DatabaseOptions {
@@ -48,10 +58,7 @@ pub(super) fn database_options(settings: &Settings, hash_seed: u64) -> DatabaseO
                 trust_empty: storage.trust_empty_snapshot,
                 autocreate: storage.db_autocreate,
             },
-            tree: TreeOptions {
-                extended_types: settings.extended_types_enabled,
-                hash_seed,
-            },
+            tree: tree_options(settings, hash_seed),
             format: SnapshotFormat {
                 compression: match storage.snapshot_compression {
                     SnapshotCompression::None => Compression::None,
@@ -61,25 +68,69 @@ pub(super) fn database_options(settings: &Settings, hash_seed: u64) -> DatabaseO
                 digest: storage.digest_enabled,
                 last_zxid: storage.serialize_last_processed_zxid,
             },
-            remembered: DEFAULT_COUNT,
+            remembered: settings
+                .ensemble
+                .as_ref()
+                .map_or(0, |ensemble| ensemble.commit_log_count),
         },
         log: LogOptions {
             prealloc_bytes: storage.log_preallocation,
             size_limit: storage.log_roll_size,
             force_sync: storage.force_sync,
         },
-        log_use: LogUse::default(),
+        log_use: log_use(settings),
     }
 }
 
-pub(super) fn standalone_config(
-    settings: &Settings,
-    rules: Rules,
-    hash_seed: u64,
-) -> ProposerConfig {
+/// How a member of an ensemble behaves.
+pub(super) fn member_config(ensemble: &EnsembleSettings, proposer: ProposerConfig) -> MemberConfig {
+    MemberConfig {
+        vocation: ensemble.vocation,
+        membership: ensemble.membership.clone(),
+        pace: Pace {
+            min_interval: millis(ensemble.min_notification),
+            max_interval: millis(ensemble.max_notification),
+            ..Pace::default()
+        },
+        init_limit: i64::from(ensemble.init_limit),
+        sync_limit: i64::from(ensemble.sync_limit),
+        force_snapshot: ensemble.force_snapshot_sync,
+        proposer,
+    }
+}
+
+/// What connections between servers may weigh and take.
+pub(super) fn quorum_limits(settings: &Settings, ensemble: &EnsembleSettings) -> QuorumPortLimits {
+    let limits = &settings.limits;
+    let ticks = |count: u32| settings.tick_time.saturating_mul(count);
+    QuorumPortLimits {
+        packet: (limits.max_buffer as usize).saturating_add(limits.max_buffer_extra as usize),
+        connect: ticks(ensemble.connect_limit),
+        image: ticks(ensemble.init_limit),
+        keep_alive: ensemble.tcp_keep_alive,
+    }
+}
+
+fn log_use(settings: &Settings) -> LogUse {
+    let Some(ensemble) = &settings.ensemble else {
+        return LogUse::default();
+    };
+    let percent = (ensemble.snapshot_size_factor * 100.0).round();
+    if percent > 0.0 {
+        // At most 100: the configuration sees to that.
+        LogUse::UpToPercent(percent as u64)
+    } else {
+        LogUse::Never
+    }
+}
+
+pub(super) fn proposer_config(settings: &Settings, rules: Rules, hash_seed: u64) -> ProposerConfig {
     let ms = |duration: Duration| i32::try_from(millis(duration)).unwrap_or(i32::MAX);
     ProposerConfig {
-        server: rookeeper_proto::ids::ServerId::STANDALONE,
+        server: settings
+            .ensemble
+            .as_ref()
+            .map_or(ServerId::STANDALONE, |ensemble| ensemble.me),
         tick_ms: millis(settings.tick_time).max(1),
         tick_interval_ms: millis(tick_interval(settings)),
         timeouts: TimeoutBounds {

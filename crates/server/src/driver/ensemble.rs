@@ -61,6 +61,8 @@ pub struct Ensemble {
     pub limits: QuorumPortLimits,
     /// Of a tree that is loaded.
     pub tree_options: TreeOptions,
+    /// What every tree shows of the ensemble.
+    pub shown: ShownConfig,
     /// Held by whoever deletes files, or replaces the history.
     pub deleting: Arc<Mutex<()>>,
     /// Where connections are made.
@@ -71,6 +73,24 @@ pub struct Ensemble {
     pub work: Work,
     /// What waits until that is done.
     pub held: VecDeque<Message>,
+}
+
+/// The configuration as clients see it.
+#[derive(Debug)]
+pub struct ShownConfig {
+    /// With its version.
+    pub text: String,
+    /// Of the configuration.
+    pub version: i64,
+    /// When this server started, ms since 1970.
+    pub since: i64,
+}
+
+impl ShownConfig {
+    /// Puts it into a tree.
+    pub fn show(&self, tree: &mut Tree) {
+        tree.show_config(self.text.as_bytes(), self.version, self.since);
+    }
 }
 
 /// What is being done to the history as a whole.
@@ -591,7 +611,7 @@ impl Driver {
                     tree.last_zxid(),
                     tree.node_count()
                 );
-                history::swap(&self.replica, *tree);
+                self.swap(*tree);
                 self.digests = Digests::Fuzzy;
                 self.rest(MemberInput::ImageLoaded(true), turn)
             }
@@ -609,12 +629,19 @@ impl Driver {
         let answer = match outcome {
             Outcome::Kept(answer) => answer,
             Outcome::Loaded(recovered, answer) => {
-                history::swap(&self.replica, recovered.tree);
+                self.swap(recovered.tree);
                 self.digests = Digests::Exact;
                 answer
             }
         };
         self.rest(answer, turn)
+    }
+
+    fn swap(&mut self, mut tree: Tree) {
+        if let Some(ensemble) = self.ensemble() {
+            ensemble.shown.show(&mut tree);
+        }
+        history::swap(&self.replica, tree);
     }
 
     fn rest(&mut self, answer: MemberInput, turn: &mut Turn) -> Ended {
@@ -656,9 +683,9 @@ const fn looks_at_tree(input: &MemberInput) -> bool {
         MemberInput::FromLeader(
             FromLeader::Proposal { .. } | FromLeader::Commit(_) | FromLeader::Inform { .. }
         ) | MemberInput::FromLearner {
-                said: FromLearner::Ack(_),
-                ..
-            } | MemberInput::Local(Input::Synced(_))
+            said: FromLearner::Ack(_),
+            ..
+        } | MemberInput::Local(Input::Synced(_))
     )
 }
 

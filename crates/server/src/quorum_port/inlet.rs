@@ -149,7 +149,6 @@ impl Stream<'_> {
 
 impl Source for Stream<'_> {
     fn take(&mut self, n: usize) -> Result<&[u8], SourceError> {
-        self.gather(n)
-            .map_err(|error| SourceError(Box::new(error)))
+        self.gather(n).map_err(|error| SourceError(Box::new(error)))
     }
 }

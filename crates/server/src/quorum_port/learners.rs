@@ -149,7 +149,9 @@ impl LearnerPort {
     /// Where a learner comes from.
     #[must_use]
     pub fn address(&self, learner: LearnerId) -> Option<SocketAddr> {
-        self.learners.get(&learner).map(|connected| connected.address)
+        self.learners
+            .get(&learner)
+            .map(|connected| connected.address)
     }
 
     /// Sends what was said to it, then closes its connection.
@@ -231,7 +233,10 @@ impl Door {
             warn!("{from} is not let in as a learner: there are {MAX_LEARNERS} already");
             return;
         }
-        if let Err(error) = stream.into_std().and_then(|socket| self.begin(socket, from)) {
+        if let Err(error) = stream
+            .into_std()
+            .and_then(|socket| self.begin(socket, from))
+        {
             warn!(%error, "{from} is not let in as a learner");
         }
     }

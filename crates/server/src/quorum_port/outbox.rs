@@ -113,7 +113,8 @@ impl Outbox {
             return;
         }
         self.gathered.drain(..sent);
-        self.shared.add(&mut queue, Item::Bytes(std::mem::take(&mut self.gathered)));
+        self.shared
+            .add(&mut queue, Item::Bytes(std::mem::take(&mut self.gathered)));
     }
 
     /// Bytes that the socket took without waiting. An error shows again where the thread writes.
