@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use election::*;
-use rookeeper_proto::ballot::{Address, MAX_NOTIFICATION_LEN};
+use rookeeper_proto::ballot::{Address, Layout, MAX_NOTIFICATION_LEN, Notification};
 use rookeeper_proto::ids::ServerId;
 use tokio::runtime::Runtime;
 
@@ -394,23 +394,64 @@ fn a_flood_of_votes_waits_in_its_socket_and_nothing_is_lost() {
     flood.join().unwrap();
 }
 
+fn large_vote(mark: i64) -> Notification {
+    let config = vec![b'#'; MAX_NOTIFICATION_LEN - 100].into();
+    let layout = Layout::V2 { config };
+    Notification {
+        layout,
+        ..vote(mark)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_takes_nothing_for_too_long_is_gone() {
+    let runtime = Runtime::new().unwrap();
+    let mut settings = config(2, "127.0.0.1:0");
+    settings.connect_timeout = Duration::from_millis(500);
+    let (mut two, at) = (Member::with(&runtime, settings), nowhere());
+    two.knows(&[(3, at)]);
+    let _deaf = Foreign::connect(two.address(), 3, at);
+    assert_eq!(two.next(), Heard::Up(3));
+    for mark in 0..100 {
+        two.port.send(ServerId(3), large_vote(mark));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(two.next(), Heard::Gone(3));
+    // What could not be said is tried again, and refused.
+    assert_eq!(two.next(), Heard::Gone(3));
+}
+
+#[test]
+fn a_peer_that_calls_is_not_kept_waiting_by_an_attempt_that_went_nowhere() {
+    let runtime = Runtime::new().unwrap();
+    let mut settings = config(2, "127.0.0.1:0");
+    settings.connect_timeout = PATIENCE * 2;
+    let mut two = Member::with(&runtime, settings);
+    let (hole, listener) = (BlackHole::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    two.knows(&[(1, hole.address)]);
+    two.send(1, 5);
+    assert_eq!(two.rest(QUIET), []);
+    Foreign::connect(two.address(), 1, listener.local_addr().unwrap());
+    let (mut one, _, _) = Foreign::accept(&listener);
+    assert_eq!(one.hear(), 5);
+    assert_eq!(two.next(), Heard::Up(1));
+}
+
 #[test]
 fn a_peer_that_does_not_read_delays_nobody() {
     let runtime = Runtime::new().unwrap();
-    let (mut two, at) = (Member::start(&runtime, 2), nowhere());
+    let mut settings = config(2, "127.0.0.1:0");
+    settings.connect_timeout = PATIENCE;
+    let (mut two, at) = (Member::with(&runtime, settings), nowhere());
     two.knows(&[(3, at), (4, at)]);
     let mut deaf = Foreign::connect(two.address(), 3, at);
     let mut witness = Foreign::connect(two.address(), 4, at);
     let mut up = [two.next(), two.next()];
     up.sort_by_key(|heard| *heard == Heard::Up(4));
     assert_eq!(up, [Heard::Up(3), Heard::Up(4)]);
-    let mut large = vote(1);
-    large.layout = rookeeper_proto::ballot::Layout::V2 {
-        config: vec![b'#'; MAX_NOTIFICATION_LEN - 100].into(),
-    };
     for mark in 0..200 {
-        large.election_epoch = mark;
-        two.port.send(ServerId(3), large.clone());
+        two.port.send(ServerId(3), large_vote(mark));
         two.send(4, mark);
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -39,9 +39,14 @@ pub(super) enum Dialed {
 /// Makes one attempt.
 pub(super) async fn dial(context: Arc<Context>, to: ServerId, places: Vec<Address>) -> Dialed {
     let limit = context.connect_timeout;
+    let names: Vec<_> = places.iter().map(Address::to_string).collect();
     match time::timeout(limit, open(&context, to, places)).await {
         Ok(dialed) => dialed,
-        Err(_) => Dialed::Unanswered(format!("no answer within {} ms", limit.as_millis())),
+        Err(_) => Dialed::Unanswered(format!(
+            "{}: no answer within {} ms",
+            names.join("|"),
+            limit.as_millis()
+        )),
     }
 }
 
@@ -150,7 +155,7 @@ impl Race {
     fn lost(self) -> Dialed {
         let why = self.troubles.join("; ");
         match self.refused {
-            _ if why.is_empty() => Dialed::Unanswered("no address is known".to_owned()),
+            _ if why.is_empty() => Dialed::Unanswered("(none is known)".to_owned()),
             true => Dialed::Refused(why),
             false => Dialed::Unanswered(why),
         }

@@ -139,7 +139,10 @@ impl Members {
         };
         let table = self.table.lock();
         let handle = table.peers.get(&id).ok_or(Refusal::Stranger(id))?;
-        handle.mail(mail).map_err(|_| Refusal::Busy(id))
+        match handle.mail(mail) {
+            true => Ok(()),
+            false => Err(Refusal::Busy(id)),
+        }
     }
 
     fn admit_guest(self: &Arc<Self>, link: Link) -> Result<(), Refusal> {

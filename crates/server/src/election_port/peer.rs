@@ -88,9 +88,10 @@ impl Handle {
         });
     }
 
-    /// Fails when too much waits already.
-    pub(super) fn mail(&self, mail: Mail) -> Result<(), mpsc::error::TrySendError<Mail>> {
-        self.mail.try_send(mail)
+    /// False when too much waits already.
+    #[must_use]
+    pub(super) fn mail(&self, mail: Mail) -> bool {
+        self.mail.try_send(mail).is_ok()
     }
 }
 
@@ -422,9 +423,9 @@ impl Peer {
     fn note_trouble(&mut self, kind: &'static str, why: &str) {
         let id = self.id;
         if self.trouble == Some(kind) {
-            debug!("Cannot open channel to {id} at election address: {why}");
+            debug!("Cannot open channel to {id} at election address {why}");
         } else {
-            warn!("Cannot open channel to {id} at election address: {why}; it is tried again");
+            warn!("Cannot open channel to {id} at election address {why}; it is tried again");
         }
         self.trouble = Some(kind);
     }
