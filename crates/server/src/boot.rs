@@ -170,22 +170,14 @@ impl Server {
         let service = Arc::new(service(settings, parts, recovered));
         let (stop, stopping) = watch::channel(false);
         let io = IoThreads::start()?;
-        let mut peers = None;
-        let part = match &service.settings.ensemble {
-            None => part::standalone(&service, proposer),
-            Some(settings) => {
-                let beginnings = Beginnings {
-                    settings,
-                    database: &database,
-                    window,
-                    incomplete,
-                    proposer,
-                    hash_seed: seed,
-                };
-                let thread = peers.insert(IoThread::start("rookeeper-peers")?);
-                part::member(&service, beginnings, thread.handle().clone())?
-            }
+        let beginnings = Beginnings {
+            database: &database,
+            window,
+            incomplete,
+            proposer,
+            hash_seed: seed,
         };
+        let (part, peers) = part::of(&service, beginnings)?;
         let plan = DriverPlan {
             part,
             database,

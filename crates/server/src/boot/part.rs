@@ -18,14 +18,29 @@ use super::{StartError, options};
 use crate::clock::wall;
 use crate::config::EnsembleSettings;
 use crate::driver::Part;
-use crate::driver::ensemble::{Ensemble, ShownConfig, Work};
+use crate::driver::ensemble::{Ensemble, ShownConfig};
+use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
+use crate::io_threads::IoThread;
 use crate::quorum_port::Tie;
 use crate::quorum_port::learners::{LearnerPort, LearnerPortConfig};
 use crate::service::Service;
 
+/// What the settings say, and the thread that speaks with the other servers.
+pub(super) fn of(
+    service: &Service,
+    beginnings: Beginnings<'_>,
+) -> Result<(Part, Option<IoThread>), StartError> {
+    let Some(settings) = &service.settings.ensemble else {
+        return Ok((standalone(service, beginnings.proposer), None));
+    };
+    let thread = IoThread::start("rookeeper-peers")?;
+    let part = member(service, settings, beginnings, thread.handle().clone())?;
+    Ok((part, Some(thread)))
+}
+
 /// A server of its own.
-pub(super) fn standalone(service: &Service, config: ProposerConfig) -> Part {
+fn standalone(service: &Service, config: ProposerConfig) -> Part {
     let tree = service.replica.tree.read();
     let member = Standalone::new(config, &tree, service.clock.now());
     Part::Standalone(Box::new(member))
@@ -33,7 +48,6 @@ pub(super) fn standalone(service: &Service, config: ProposerConfig) -> Part {
 
 /// What a member begins with, besides what the server has.
 pub(super) struct Beginnings<'a> {
-    pub(super) settings: &'a EnsembleSettings,
     pub(super) database: &'a Database,
     pub(super) window: CommittedWindow,
     /// Transactions that were durable here may be missing.
@@ -43,13 +57,13 @@ pub(super) struct Beginnings<'a> {
 }
 
 /// A member of an ensemble. It looks for a leader from now on.
-pub(super) fn member(
+fn member(
     service: &Service,
+    settings: &EnsembleSettings,
     beginnings: Beginnings<'_>,
     runtime: Handle,
 ) -> Result<Part, StartError> {
     let Beginnings {
-        settings,
         database,
         window,
         incomplete,
