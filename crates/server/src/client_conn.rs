@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rookeeper_node::conversation::{Answered, Conversation, Fault};
+use rookeeper_node::effect::CloseReason;
 use rookeeper_node::input::{ConnId, Input};
 use rookeeper_node::reads::View;
 use rookeeper_proto::ids::SessionId;
@@ -72,6 +73,8 @@ struct ClientConn<'a> {
     held: usize,
     /// There is more to do than the last turn did, and nothing will come that wakes this connection.
     unfinished: bool,
+    /// The member has no leader: nothing is taken or served until the session goes on.
+    paused: bool,
     /// Requests counted in the server's outstanding figure.
     counted: usize,
     /// Figures of this turn, published at its end.
@@ -82,7 +85,10 @@ struct ClientConn<'a> {
 /// Serves one accepted connection until it ends.
 pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut stream: TcpStream) {
     let address = rookeeper_tree::acl::peer_address(peer.ip());
-    let conversation = Conversation::new(conn, address);
+    let mut conversation = Conversation::new(conn, address);
+    if service.settings.ensemble.is_some() {
+        conversation.order_syncs();
+    }
     let who = Arc::clone(conversation.identities());
     let connection = service
         .connections
@@ -98,6 +104,7 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         submit: Vec::new(),
         held: 0,
         unfinished: false,
+        paused: false,
         counted: 0,
         batch: Box::default(),
         begun: Instant::now(),
@@ -222,7 +229,11 @@ impl ClientConn<'_> {
                 && self.service.gauges.outstanding.load(Ordering::Relaxed)
                     > self.service.limits.outstanding
         };
-        self.has_room() && self.held < HELD_BYTES && self.conversation.wants_more() && !crowded()
+        !self.paused
+            && self.has_room()
+            && self.held < HELD_BYTES
+            && self.conversation.wants_more()
+            && !crowded()
     }
 
     const fn has_room(&self) -> bool {
@@ -262,7 +273,7 @@ impl ClientConn<'_> {
         loop {
             self.receive()?;
             self.answer()?;
-            let blocked = !self.conversation.wants_more() || !self.has_room();
+            let blocked = self.paused || !self.conversation.wants_more() || !self.has_room();
             if blocked || self.unfinished || !self.has_frame() {
                 return Ok(());
             }
@@ -282,7 +293,7 @@ impl ClientConn<'_> {
         let before = self.conversation.outstanding();
         let mono = self.service.clock.mono();
         let mut first_word = self.conversation.session().is_none() && before == 0;
-        while self.conversation.wants_more() {
+        while !self.paused && self.conversation.wants_more() {
             let Some(head) = self.input.first_chunk::<4>() else {
                 break;
             };
@@ -388,7 +399,19 @@ impl ClientConn<'_> {
                 .store(timeout_ms, Ordering::Relaxed);
             self.log_session(session, timeout_ms);
         }
-        mail.ending
+        mail.ending.or_else(|| self.interrupted(mail.interrupted, mail.resumed))
+    }
+
+    /// The member lost its leader, or has one again. What was in flight is not known to be done or not: the client must hear so.
+    fn interrupted(&mut self, interrupted: bool, resumed: bool) -> Option<Ending> {
+        if interrupted && self.conversation.in_flight() > 0 {
+            return Some(Ending::Member(CloseReason::NotServing));
+        }
+        if interrupted || resumed {
+            self.paused = !resumed;
+            self.unfinished |= resumed;
+        }
+        None
     }
 
     fn note_sent(&self, frames: usize) {
@@ -401,6 +424,9 @@ impl ClientConn<'_> {
             if let Some(ending) = self.take_mail(self.has_room()) {
                 self.conversation.deafen();
                 return Err(End::Ending(ending));
+            }
+            if self.paused {
+                return Ok(());
             }
             self.conversation.submit_writes(&mut self.submit);
             if !self.submit.is_empty() {
@@ -420,6 +446,9 @@ impl ClientConn<'_> {
         // All of it: what it says happened before what is read now.
         if let Some(ending) = self.take_mail(true) {
             return Err(End::Ending(ending));
+        }
+        if self.paused {
+            return Ok(());
         }
         let view = View {
             tree: &tree,

@@ -156,6 +156,8 @@ struct Turn {
     messages: Vec<Message>,
     effects: Vec<Effect>,
     member_effects: Vec<MemberEffect>,
+    /// What answers effects that were performed.
+    answers: VecDeque<MemberInput>,
     to_apply: Vec<Committed>,
     deliveries: Deliveries,
     touched: Vec<Arc<Mailbox>>,
@@ -192,6 +194,7 @@ impl Driver {
             messages: Vec::new(),
             effects: Vec::new(),
             member_effects: Vec::new(),
+            answers: VecDeque::new(),
             to_apply: Vec::new(),
             deliveries: Deliveries::default(),
             touched: Vec::new(),
@@ -320,7 +323,9 @@ impl Driver {
                 read_only,
             } => {
                 self.apply(turn);
-                self.answer_connect(conn, response, read_only, &mut turn.touched);
+                if !self.went_on(conn, &response) {
+                    self.answer_connect(conn, response, read_only, &mut turn.touched);
+                }
             }
             Effect::Refuse {
                 to,

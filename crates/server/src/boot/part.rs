@@ -18,7 +18,7 @@ use super::{StartError, options};
 use crate::clock::wall;
 use crate::config::EnsembleSettings;
 use crate::driver::Part;
-use crate::driver::ensemble::{Ensemble, ShownConfig};
+use crate::driver::ensemble::{Ensemble, Kept, ShownConfig};
 use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
 use crate::io_threads::IoThread;
@@ -122,6 +122,7 @@ fn member(
         tie: Tie::default(),
         work: Work::Idle,
         held: VecDeque::new(),
+        kept: Kept::default(),
     })))
 }
 

@@ -8,6 +8,7 @@
 //! - An answer is handed in when the matter is durable, and before any other input.
 //! - While the history is worked on ([`super::history`]) the member hears nothing but ballots; the rest waits, in order.
 
+mod clients;
 mod perform;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,6 +34,7 @@ use crate::election_port::ElectionPort;
 use crate::inbox::Message;
 use crate::quorum_port::leader::LeaderLink;
 use crate::quorum_port::learners::LearnerPort;
+pub use clients::Kept;
 use crate::quorum_port::{QuorumPortLimits, Tie};
 
 /// A member, and its ways to the others.
@@ -68,6 +70,8 @@ pub struct Ensemble {
     pub work: Work,
     /// What waits until that is done.
     pub held: VecDeque<Message>,
+    /// Clients between two leaders.
+    pub kept: Kept,
 }
 
 /// The configuration as clients see it.
@@ -120,6 +124,7 @@ impl Driver {
 
     /// Tells the member the time when it is due, between the usual ticks.
     pub(super) fn tick_member(&mut self, turn: &mut Turn) {
+        self.give_clients_up();
         let mono = self.clock.mono();
         let due = self.ensemble().is_some_and(|ensemble| {
             let deadline = ensemble.member.deadline();
@@ -168,7 +173,10 @@ impl Driver {
 
     fn take_one(&mut self, message: Message, turn: &mut Turn) -> Ended {
         match message {
-            Message::Input(input) => self.hear(MemberInput::Local(input), turn),
+            Message::Input(input) => match self.kept(input) {
+                Some(input) => self.hear(MemberInput::Local(input), turn),
+                None => Ok(()),
+            },
             Message::Member(input) => self.hear(input, turn),
             Message::Tied(tie, inputs) => self.hear_tied(tie, inputs, turn),
             Message::Joined(tie, joined) => {
@@ -201,6 +209,21 @@ impl Driver {
                 self.note(other, turn);
                 Ok(())
             }
+        }
+    }
+
+    /// Keeps a client that connects while there is no leader; gives back what is for the member.
+    fn kept(&mut self, input: Input) -> Option<Input> {
+        let ensemble = self.ensemble()?;
+        match input {
+            Input::Connect { conn, request } if !ensemble.member.is_serving() => {
+                ensemble.kept.keep(conn, request)
+            }
+            Input::Disconnected(conn) => {
+                ensemble.kept.forget(conn);
+                Some(input)
+            }
+            input => Some(input),
         }
     }
 

@@ -4,10 +4,8 @@
 //! ([`crate::driver::history`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
-use rookeeper_node::effect::CloseReason;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_proto::ids::Zxid;
 use rookeeper_quorum::learner::effect::Departure;
@@ -17,7 +15,6 @@ use tracing::{error, info, warn};
 
 use crate::driver::{Driver, DriverError, Ended, Turn};
 use crate::inbox::Message;
-use crate::mailbox::Ending;
 use crate::quorum_port::leader::LeaderLink;
 
 impl Driver {
@@ -28,26 +25,22 @@ impl Driver {
         }
         loop {
             let mut effects = std::mem::take(&mut turn.member_effects);
-            let mut answers = Vec::new();
             for effect in effects.drain(..) {
                 if let Some(answer) = self.perform_for_member(effect, turn)? {
-                    answers.push(answer);
+                    turn.answers.push_back(answer);
                 }
             }
             self.apply(turn);
             turn.member_effects = effects;
-            let (replica, now) = (Arc::clone(&self.replica), self.clock.now());
-            let Some(ensemble) = self.ensemble() else {
-                return Ok(());
+            let Some(answer) = turn.answers.pop_front() else {
+                break;
             };
-            for answer in answers {
+            let (replica, now) = (Arc::clone(&self.replica), self.clock.now());
+            if let Some(ensemble) = self.ensemble() {
                 let tree = replica.tree.read();
                 ensemble
                     .member
                     .handle(&tree, now, answer, &mut turn.member_effects);
-            }
-            if turn.member_effects.is_empty() {
-                break;
             }
         }
         self.send();
@@ -96,8 +89,7 @@ impl Driver {
             MemberEffect::LookUpLog { learner, peer } => self.look_up_log(learner, peer),
             MemberEffect::Serve => {
                 self.apply(turn);
-                self.gauges.serving.store(true, Ordering::Relaxed);
-                info!("serving clients");
+                self.serve_again(turn);
             }
             MemberEffect::ServeNoLonger => self.serve_no_longer(),
             other => self.perform_to_others(other),
@@ -153,17 +145,6 @@ impl Driver {
             }
             // Performed elsewhere.
             _ => {}
-        }
-    }
-
-    /// Clients learn that they have to go elsewhere, or to wait.
-    fn serve_no_longer(&self) {
-        self.gauges.serving.store(false, Ordering::Relaxed);
-        info!("serving nobody until there is a leader");
-        for connection in self.connections.open().values() {
-            connection
-                .mailbox
-                .end(Ending::Member(CloseReason::NotServing));
         }
     }
 
