@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
 use rookeeper_node::input::Input;
@@ -32,6 +33,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
+use crate::words::RoleReport;
 
 /// Room in the log that is made sure of before a batch is judged, bytes, besides what the batch itself announces: sessions that
 /// end with all their ephemerals announce nothing.
@@ -65,6 +67,9 @@ pub struct Gauges {
     pub digest_mismatches: AtomicUsize,
     /// Snapshots written.
     pub snapshots: AtomicUsize,
+    /// The part this server plays. Whoever drives a member of an ensemble publishes it here, before anything of it can be seen.
+    /// The lock is taken alone.
+    pub role: Mutex<RoleReport>,
 }
 
 /// Everything the loop needs.

@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::large_requests::LargeRequests;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
+use crate::words::{Role, RoleReport};
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -55,4 +56,19 @@ pub struct Service {
     pub dirs: DataDirs,
     /// How they are reached.
     pub disk: Arc<dyn Disk>,
+}
+
+impl Service {
+    /// The part this server plays now. A member of an ensemble plays none before its driver has said so.
+    #[must_use]
+    pub fn role(&self) -> RoleReport {
+        let published = *self.gauges.role.lock();
+        match published.role {
+            Role::Standalone if self.settings.ensemble.is_some() => RoleReport {
+                role: Role::Looking,
+                ..published
+            },
+            _ => published,
+        }
+    }
 }
