@@ -15,7 +15,7 @@ use crate::inbox::Inbox;
 use crate::large_requests::LargeRequests;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
-use crate::words::{Role, RoleReport};
+use crate::words::RoleReport;
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -59,16 +59,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// The part this server plays now. A member of an ensemble plays none before its driver has said so.
+    /// The part this server plays now.
     #[must_use]
     pub fn role(&self) -> RoleReport {
         let published = *self.gauges.role.lock();
-        match published.role {
-            Role::Standalone if self.settings.ensemble.is_some() => RoleReport {
-                role: Role::Looking,
-                ..published
-            },
-            _ => published,
-        }
+        RoleReport::of_server(published, self.settings.ensemble.is_some())
     }
 }

@@ -339,9 +339,15 @@ fn monitor(service: &Service, since_ms: i64) -> MonitorPart {
             .ok()
             .map(|dir| dir.count() as u64),
         max_file_descriptors: getrlimit(Resource::Nofile).current,
-        uptime_ms: (service.clock.mono() - since_ms).max(0).unsigned_abs(),
+        uptime_ms: uptime(service, since_ms),
         quotas: quotas(&tree),
     }
+}
+
+/// How long the present part has been played.
+fn uptime(service: &Service, since_ms: i64) -> u64 {
+    let lasted = service.clock.mono().saturating_sub(since_ms);
+    u64::try_from(lasted).unwrap_or_default()
 }
 
 /// Quotas summed up by the first component of their paths.

@@ -100,3 +100,34 @@ pub struct RoleReport {
     /// Since when it is played, ms on the clock that only goes forward.
     pub since_ms: i64,
 }
+
+impl RoleReport {
+    /// What is published of a server, `in_ensemble` or not: a member plays no part before its driver has said so.
+    pub fn of_server(published: Self, in_ensemble: bool) -> Self {
+        let role = match published.role {
+            Role::Standalone if in_ensemble => Role::Looking,
+            role => role,
+        };
+        Self { role, ..published }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, RoleReport};
+
+    #[test]
+    fn a_member_that_says_nothing_looks() {
+        let since_ms = 7;
+        let of = |role, in_ensemble| {
+            let found = RoleReport::of_server(RoleReport { role, since_ms }, in_ensemble);
+            assert_eq!(found.since_ms, since_ms);
+            found.role
+        };
+        let following = Role::Following { quorum_size: 3 };
+        assert_eq!(of(Role::default(), true), Role::Looking);
+        assert_eq!(of(Role::default(), false), Role::Standalone);
+        assert_eq!(of(following, true), following);
+        assert!(!Role::Looking.serves() && following.serves());
+    }
+}
