@@ -36,7 +36,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    logging::start(&settings.log);
+    let me = settings.ensemble.as_ref().map(|ensemble| ensemble.me);
+    logging::start(&settings.log, me);
     raise_descriptor_limit();
     // Before the database is loaded, which may take its time: a lost terminal must not end that either.
     let running = Arc::new(OnceLock::new());

@@ -352,9 +352,6 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     let gauges = Gauges::default();
     gauges
-        .serving
-        .store(settings.ensemble.is_none(), Ordering::Relaxed);
-    gauges
         .digest_mismatches
         .store(recovered.digest_mismatches, Ordering::Relaxed);
     Service {
@@ -362,6 +359,7 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
             tree: RwLock::new(recovered.tree),
             watches,
             auth,
+            fresh_until: AtomicI64::new(i64::MAX),
         }),
         inbox: Arc::default(),
         connections: Arc::new(Connections::new(connections)),

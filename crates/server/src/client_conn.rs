@@ -28,7 +28,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::connection_end::End;
+use crate::connection_end::{self, End, LINGER};
 use crate::connections::Connection;
 use crate::inbox::Message;
 use crate::mailbox::Ending;
@@ -56,10 +56,8 @@ const READS_PER_LOOK: usize = 16;
 const FORGET_CHUNK: usize = 1024;
 /// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
 const FAREWELL: Duration = Duration::from_secs(30);
-/// How long a closed connection waits for the client to read anything of its last frames.
-const LINGER: Duration = Duration::from_secs(1);
-/// Bytes thrown away while lingering.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Pause before a tree that may be too old is looked at again.
+const STALE_PAUSE: Duration = Duration::from_millis(5);
 
 struct ClientConn<'a> {
     service: &'a Service,
@@ -75,6 +73,8 @@ struct ClientConn<'a> {
     unfinished: bool,
     /// The member has no leader: nothing is taken or served until the session goes on.
     paused: bool,
+    /// The tree may be too old to be shown.
+    stale: bool,
     /// Requests counted in the server's outstanding figure.
     counted: usize,
     /// Figures of this turn, published at its end.
@@ -105,6 +105,7 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         held: 0,
         unfinished: false,
         paused: false,
+        stale: false,
         counted: 0,
         batch: Box::default(),
         begun: Instant::now(),
@@ -114,31 +115,17 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
     let gracious = !matches!(end, End::Client | End::Socket(_));
     drop(client);
     if gracious {
-        linger(&mut stream).await;
+        connection_end::linger(&mut stream).await;
     }
-}
-
-/// Lets the client read its last frames: closing a socket with unread input would reset it.
-async fn linger(stream: &mut TcpStream) {
-    let _ = stream.shutdown().await;
-    let mut left = LINGER_BYTES;
-    let mut waste = vec![0; 4096];
-    let drain = async {
-        while let Ok(n @ 1..) = stream.read(&mut waste).await {
-            left = left.saturating_sub(n);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = timeout(LINGER, drain).await;
 }
 
 impl ClientConn<'_> {
     async fn run(&mut self, stream: &mut TcpStream) -> End {
         let (mut read, mut write) = stream.split();
         let end = loop {
-            if std::mem::take(&mut self.unfinished) {
+            if std::mem::take(&mut self.stale) {
+                tokio::time::sleep(STALE_PAUSE).await;
+            } else if std::mem::take(&mut self.unfinished) {
                 tokio::task::yield_now().await;
             } else if let Err(end) = self.wait(&mut read, &mut write).await {
                 break end;
@@ -273,7 +260,8 @@ impl ClientConn<'_> {
         loop {
             self.receive()?;
             self.answer()?;
-            let blocked = self.paused || !self.conversation.wants_more() || !self.has_room();
+            let blocked =
+                self.paused || self.stale || !self.conversation.wants_more() || !self.has_room();
             if blocked || self.unfinished || !self.has_frame() {
                 return Ok(());
             }
@@ -399,7 +387,8 @@ impl ClientConn<'_> {
                 .store(timeout_ms, Ordering::Relaxed);
             self.log_session(session, timeout_ms);
         }
-        mail.ending.or_else(|| self.interrupted(mail.interrupted, mail.resumed))
+        mail.ending
+            .or_else(|| self.interrupted(mail.interrupted, mail.resumed))
     }
 
     /// The member lost its leader, or has one again. What was in flight is not known to be done or not: the client must hear so.
@@ -436,12 +425,19 @@ impl ClientConn<'_> {
                 return Ok(());
             }
             self.serve_reads()?;
+            if self.stale {
+                return Ok(());
+            }
         }
     }
 
     /// Serves reads one by one until there is no more, no room, or no time.
     fn serve_reads(&mut self) -> Result<(), End> {
         let service = self.service;
+        if !service.replica.is_fresh(service.clock.mono()) {
+            self.stale = true;
+            return Ok(());
+        }
         let tree = service.replica.tree.read();
         // All of it: what it says happened before what is read now.
         if let Some(ending) = self.take_mail(true) {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
@@ -41,14 +42,15 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
+use crate::words::RoleReport;
 use ensemble::Ensemble;
 use history_task::HistoryError;
 use room::wait_for_room;
 
 /// Transactions applied under one write guard: readers wait that long at most.
 const APPLY_CHUNK: usize = 256;
-/// Transactions per entry of the digest history.
-const HASH_INTERVAL: u64 = 128;
+/// The digest history has an entry for each zxid that this divides, so that members can be compared.
+const HASH_INTERVAL: i64 = 128;
 /// Entries of the digest history.
 const HASH_HISTORY: usize = 1024;
 
@@ -72,8 +74,9 @@ pub struct Gauges {
     pub digest_mismatches: AtomicUsize,
     /// Snapshots written.
     pub snapshots: AtomicUsize,
-    /// Clients are served; a member of an ensemble serves nobody without a leader.
-    pub serving: AtomicBool,
+    /// The part this server plays. Whoever drives a member of an ensemble publishes it here, before anything of it can be seen.
+    /// The lock is taken alone.
+    pub role: Mutex<RoleReport>,
 }
 
 /// Everything the loop needs.
@@ -162,7 +165,6 @@ struct Turn {
     deliveries: Deliveries,
     touched: Vec<Arc<Mailbox>>,
     hashes: VecDeque<(Zxid, i64)>,
-    applied: u64,
     appended: Option<Zxid>,
     /// Room in the log that a batch wanted and did not get, bytes.
     room_wanted: usize,
@@ -199,7 +201,6 @@ impl Driver {
             deliveries: Deliveries::default(),
             touched: Vec::new(),
             hashes: VecDeque::new(),
-            applied: 0,
             appended: None,
             room_wanted: 0,
             stopping: false,
@@ -411,8 +412,7 @@ impl Driver {
                     .fetch_add(1, Ordering::Relaxed);
                 error!(zxid = %committed.header.zxid, "the digest of the tree is not the one its transaction promised");
             }
-            turn.applied += 1;
-            if turn.applied.is_multiple_of(HASH_INTERVAL) {
+            if committed.header.zxid.0 % HASH_INTERVAL == 0 {
                 if turn.hashes.len() == HASH_HISTORY {
                     turn.hashes.pop_front();
                 }

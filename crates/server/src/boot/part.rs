@@ -82,11 +82,7 @@ fn member(
             "the history is incomplete: this member votes for nobody until it has the state of a leader"
         );
     }
-    let shown = ShownConfig {
-        text: settings.membership.to_string(),
-        version: settings.membership.version(),
-        since: wall(),
-    };
+    let shown = ShownConfig::of(&settings.membership, wall());
     shown.show(&mut service.replica.tree.write());
     let standing = Standing {
         accepted: epochs.accepted(),
@@ -113,6 +109,9 @@ fn member(
         election,
         learners: LearnerPort::new(learners, inbox, runtime.clone()),
         leader: None,
+        quorum_size: settings.membership.voters().count() as u64,
+        following: settings.me,
+        leads: false,
         quorum_addresses: all_quorum_addresses(&settings.membership),
         limits,
         tree_options: options::tree_options(&service.settings, hash_seed),

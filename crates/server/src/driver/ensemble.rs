@@ -13,17 +13,19 @@ mod perform;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rookeeper_node::effect::Effect;
-use rookeeper_node::ensemble::Member;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
+use rookeeper_node::ensemble::{Duty, Member};
 use rookeeper_node::input::Input;
 use rookeeper_proto::ballot::Address;
 use rookeeper_proto::ids::ServerId;
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::FromLearner;
+use rookeeper_quorum::membership::Membership;
 use rookeeper_storage::epochs::Epochs;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use tokio::runtime::Handle;
@@ -34,8 +36,9 @@ use crate::election_port::ElectionPort;
 use crate::inbox::Message;
 use crate::quorum_port::leader::LeaderLink;
 use crate::quorum_port::learners::LearnerPort;
-pub use clients::Kept;
 use crate::quorum_port::{QuorumPortLimits, Tie};
+use crate::words::{Leadership, Role};
+pub use clients::Kept;
 
 /// A member, and its ways to the others.
 #[derive(Debug)]
@@ -52,6 +55,12 @@ pub struct Ensemble {
     pub learners: LearnerPort,
     /// The leader, while this server follows.
     pub leader: Option<LeaderLink>,
+    /// Voters in the membership.
+    pub quorum_size: u64,
+    /// It leads, or is about to.
+    pub leads: bool,
+    /// Whom it follows, or followed last.
+    pub following: ServerId,
     /// Where the others lead.
     pub quorum_addresses: BTreeMap<ServerId, Vec<Address>>,
     /// Of connections to a leader.
@@ -78,14 +87,24 @@ pub struct Ensemble {
 #[derive(Debug)]
 pub struct ShownConfig {
     /// With its version.
-    pub text: String,
+    text: String,
     /// Of the configuration.
-    pub version: i64,
+    version: i64,
     /// When this server started, ms since 1970.
-    pub since: i64,
+    since: i64,
 }
 
 impl ShownConfig {
+    /// As a server shows it that started at `since`.
+    #[must_use]
+    pub fn of(membership: &Membership, since: i64) -> Self {
+        Self {
+            text: membership.to_string(),
+            version: membership.version(),
+            since,
+        }
+    }
+
     /// Puts it into a tree.
     pub fn show(&self, tree: &mut Tree) {
         tree.show_config(self.text.as_bytes(), self.version, self.since);
@@ -122,9 +141,28 @@ impl Driver {
         })
     }
 
+    /// Tells connections and operators what this member is now.
+    fn publish(&mut self) {
+        let mono = self.clock.mono();
+        let Part::Ensemble(ensemble) = &self.part else {
+            return;
+        };
+        let fresh_until = ensemble.member.fresh_until(mono);
+        self.replica
+            .fresh_until
+            .store(fresh_until, Ordering::Relaxed);
+        let role = ensemble.role();
+        let mut published = self.gauges.role.lock();
+        if published.role.name() != role.name() {
+            published.since_ms = mono;
+        }
+        published.role = role;
+    }
+
     /// Tells the member the time when it is due, between the usual ticks.
     pub(super) fn tick_member(&mut self, turn: &mut Turn) {
         self.give_clients_up();
+        self.publish();
         let mono = self.clock.mono();
         let due = self.ensemble().is_some_and(|ensemble| {
             let deadline = ensemble.member.deadline();
@@ -203,7 +241,7 @@ impl Driver {
             Message::History(done) => self.worked(*done, turn),
             Message::SnapshotEnded => {
                 self.note(Message::SnapshotEnded, turn);
-                self.work_when_possible(turn)
+                self.work_when_possible()
             }
             other => {
                 self.note(other, turn);
@@ -296,6 +334,27 @@ impl Driver {
 }
 
 impl Ensemble {
+    /// For operators.
+    fn role(&self) -> Role {
+        let (quorum_size, count) = (self.quorum_size, |n: usize| n as u64);
+        match self.member.duty() {
+            Duty::Looking => Role::Looking,
+            Duty::Following => Role::Following { quorum_size },
+            Duty::Observing => Role::Observing {
+                quorum_size,
+                master: self.following,
+            },
+            Duty::Leading(census) => Role::Leading(Leadership {
+                quorum_size,
+                learners: count(census.learners),
+                synced_followers: count(census.followers),
+                synced_observers: count(census.observers),
+                synced_non_voting_followers: count(census.non_voting),
+                pending_syncs: count(census.syncs),
+            }),
+        }
+    }
+
     fn say_to_leader(&mut self, said: FromLearner) {
         if let Some(outbox) = self.leader.as_mut().and_then(LeaderLink::outbox) {
             outbox.say(&said.into_packet());

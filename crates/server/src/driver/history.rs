@@ -91,11 +91,11 @@ impl Driver {
         if self.snapshots.is_busy() {
             self.snapshots.give_up();
         }
-        self.work_when_possible(turn)
+        self.work_when_possible()
     }
 
     /// Begins what is wanted, if no snapshot is being written any more.
-    pub(super) fn work_when_possible(&mut self, turn: &mut Turn) -> Ended {
+    pub(super) fn work_when_possible(&mut self) -> Ended {
         if self.snapshots.is_busy() {
             return Ok(());
         }
@@ -118,7 +118,6 @@ impl Driver {
                 }
                 // Both at once would take twice the memory.
                 history_task::swap(&self.replica, Tree::new(options));
-                turn.applied = 0;
                 Ok(())
             }
         }

@@ -60,7 +60,6 @@ impl Kept {
 impl Driver {
     /// Lets everybody wait.
     pub(super) fn serve_no_longer(&mut self) {
-        self.gauges.serving.store(false, Ordering::Relaxed);
         info!("serving nobody until there is a leader");
         let mut kept = Kept {
             since: Some(Instant::now()),
@@ -84,7 +83,11 @@ impl Driver {
         let Some(ensemble) = self.ensemble() else {
             return;
         };
-        if ensemble.kept.since.is_none_or(|since| since.elapsed() < GRACE) {
+        if ensemble
+            .kept
+            .since
+            .is_none_or(|since| since.elapsed() < GRACE)
+        {
             return;
         }
         let Kept {
@@ -102,7 +105,6 @@ impl Driver {
 
     /// Goes on with those who waited.
     pub(super) fn serve_again(&mut self, turn: &mut Turn) {
-        self.gauges.serving.store(true, Ordering::Relaxed);
         info!("serving clients");
         let Some(ensemble) = self.ensemble() else {
             return;
@@ -122,7 +124,9 @@ impl Driver {
 
     /// True when the answer is about a session that goes on: its client has not asked, and is not told.
     pub(in crate::driver) fn went_on(&mut self, conn: ConnId, response: &ConnectResponse) -> bool {
-        let kept = self.ensemble().map(|ensemble| &mut ensemble.kept.connections);
+        let kept = self
+            .ensemble()
+            .map(|ensemble| &mut ensemble.kept.connections);
         if !kept.is_some_and(|kept| kept.remove(&conn)) {
             return false;
         }

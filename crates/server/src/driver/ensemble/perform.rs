@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_proto::ids::Zxid;
 use rookeeper_quorum::learner::effect::Departure;
@@ -13,7 +14,7 @@ use rookeeper_quorum::progress::LearnerId;
 use rookeeper_quorum::sync_plan::LogRange;
 use tracing::{error, info, warn};
 
-use crate::driver::{Driver, DriverError, Ended, Turn};
+use crate::driver::{Driver, DriverError, Ended, Part, Turn};
 use crate::inbox::Message;
 use crate::quorum_port::leader::LeaderLink;
 
@@ -69,6 +70,7 @@ impl Driver {
     ) -> Result<Option<MemberInput>, DriverError> {
         let effect = match effect {
             MemberEffect::Local(effect) => {
+                self.note_proposal(&effect);
                 self.perform_one(effect, turn)?;
                 return Ok(None);
             }
@@ -97,8 +99,17 @@ impl Driver {
         Ok(None)
     }
 
+    /// A leader shows the sizes of what it proposes.
+    fn note_proposal(&self, effect: &Effect) {
+        if let (Part::Ensemble(ensemble), Effect::Append { record, .. }) = (&self.part, effect)
+            && ensemble.leads
+        {
+            self.metrics.proposals().record(record.len() as u64);
+        }
+    }
+
     fn perform_to_others(&mut self, effect: MemberEffect) {
-        let inbox = Arc::clone(&self.inbox);
+        let (inbox, metrics) = (Arc::clone(&self.inbox), Arc::clone(&self.metrics));
         let Some(ensemble) = self.ensemble() else {
             return;
         };
@@ -107,15 +118,19 @@ impl Driver {
             MemberEffect::RestartElection => ensemble.election.restart(),
             MemberEffect::Lead => {
                 info!("LEADING");
+                metrics.proposals().reset();
+                ensemble.leads = true;
                 ensemble.tie = ensemble.tie.next();
                 ensemble.learners.open(ensemble.tie);
             }
             MemberEffect::LeadNoLonger(why) => {
                 warn!("leading no longer: {why}");
+                ensemble.leads = false;
                 ensemble.learners.close();
             }
             MemberEffect::ConnectLeader(leader) => {
                 info!("FOLLOWING server {leader}");
+                ensemble.following = leader;
                 ensemble.tie = ensemble.tie.next();
                 let addresses = ensemble.quorum_addresses.get(&leader).cloned();
                 ensemble.leader = Some(LeaderLink::dial(
