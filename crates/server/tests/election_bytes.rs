@@ -426,6 +426,46 @@ fn a_peer_that_acknowledges_nothing_for_too_long_is_gone_and_called_again() {
 }
 
 #[test]
+fn what_was_written_in_part_is_tried_again_when_the_connection_breaks() {
+    let runtime = Runtime::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = config(2, "127.0.0.1:0");
+    settings.connect_timeout = PATIENCE;
+    let (mut two, at) = (
+        Member::with(&runtime, settings),
+        listener.local_addr().unwrap(),
+    );
+    two.knows(&[(3, at)]);
+    let mut three = Foreign::with_little_room(two.address());
+    three.say(&greeting(3, at));
+    assert_eq!(two.next(), Heard::Up(3));
+    for mark in 0..100 {
+        two.port
+            .send(ServerId(3), large_vote(mark, MAX_NOTIFICATION_LEN - 100));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(three);
+    let (_, handshake, _) = Foreign::accept(&listener);
+    assert_eq!(handshake.server(), ServerId(2));
+}
+
+#[test]
+fn a_peer_that_connects_is_not_called_any_more() {
+    let runtime = Runtime::new().unwrap();
+    let hole = BlackHole::new();
+    let (mut two, at) = (Member::start(&runtime, 2), nowhere());
+    two.knows(&[(3, hole.address)]);
+    two.send(3, 5);
+    let mut three = Foreign::connect(two.address(), 3, at);
+    assert_eq!(three.hear(), 5);
+    drop(three);
+    // No attempt is going on that could bring a newer connection, so this is known at once.
+    let begun = Instant::now();
+    assert_eq!([two.next(), two.next()], [Heard::Up(3), Heard::Gone(3)]);
+    assert!(begun.elapsed() < Duration::from_millis(150));
+}
+
+#[test]
 fn a_peer_that_calls_is_not_kept_waiting_by_an_attempt_that_went_nowhere() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
