@@ -426,7 +426,7 @@ fn a_peer_that_acknowledges_nothing_for_too_long_is_gone_and_called_again() {
 }
 
 #[test]
-fn what_was_written_in_part_is_tried_again_when_the_connection_breaks() {
+fn what_could_not_be_written_is_tried_again_when_the_connection_breaks() {
     let runtime = Runtime::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = config(2, "127.0.0.1:0");
