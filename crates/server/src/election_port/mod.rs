@@ -4,9 +4,9 @@
 //! each peer the newest notification that waits for it. What does not: what a vote means, who is told what and when
 //! (`quorum::election`), layouts (`proto::ballot`).
 //!
-//! Each peer has a task of its own ([`peer`]), which alone owns the connection to it, the attempts to open one, and what is told to
+//! Each peer has a task of its own (`peer`), which alone owns the connection to it, the attempts to open one, and what is told to
 //! the member about it. So nothing that happens to one peer delays another, and what is told about one peer is told in order. The
-//! [`listener`] accepts; a [`greeting`] is a connection that has not said yet who it is; [`members`] knows the tasks and brings
+//! `listener` accepts; a `greeting` is a connection that has not said yet who it is; `members` knows the tasks and brings
 //! both together. Tasks end when what they listen to is dropped: dropping the port ends everything.
 //!
 //! Invariants:
