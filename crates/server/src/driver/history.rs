@@ -68,7 +68,7 @@ impl Driver {
             _ => WorkKind::Replace,
         };
         self.apply(turn);
-        self.want(work, turn)?;
+        self.want(work)?;
         Ok(None)
     }
 
@@ -84,7 +84,7 @@ impl Driver {
         Ok(())
     }
 
-    fn want(&mut self, work: WorkKind, turn: &mut Turn) -> Ended {
+    fn want(&mut self, work: WorkKind) -> Ended {
         if let Some(ensemble) = self.ensemble() {
             ensemble.work = Work::Wanted(work);
         }
@@ -161,7 +161,7 @@ impl Driver {
             }
             Err(fault) => {
                 error!(error = %fault, "the state of the leader did not arrive; loading the own history again");
-                self.want(WorkKind::Reload, turn)
+                self.want(WorkKind::Reload)
             }
         }
     }
