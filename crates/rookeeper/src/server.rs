@@ -16,6 +16,8 @@ use crate::logging;
 
 /// Exit code when the log cannot be written (operations 6.2).
 const LOG_FAILED: u8 = 10;
+/// Exit code when the port for elections cannot be opened (operations 6.2).
+const ELECTION_FAILED: u8 = 14;
 /// Exit code of an unexpected error.
 const UNEXPECTED: u8 = 1;
 
@@ -110,6 +112,10 @@ fn serve(server: Server) -> ExitCode {
         Outcome::Stopped => {
             info!("exiting with code 0");
             ExitCode::SUCCESS
+        }
+        Outcome::ElectionFailed => {
+            error!("exiting with code {ELECTION_FAILED}");
+            ExitCode::from(ELECTION_FAILED)
         }
         Outcome::LogFailed => {
             error!("exiting with code {LOG_FAILED}");

@@ -29,7 +29,7 @@ use crate::client_port::{self, BindError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::connections::{ConnectionLimits, Connections};
-use crate::driver::{Digests, Driver, Ended, Gauges, Part};
+use crate::driver::{Digests, Driver, DriverError, Ended, Gauges, Part};
 use crate::election_port::ElectionPortError;
 use crate::inbox::{Inbox, Message};
 use crate::io_threads::{IoThread, IoThreads};
@@ -99,6 +99,8 @@ pub enum Outcome {
     Stopped,
     /// The log failed: nothing more could be acknowledged.
     LogFailed,
+    /// The port for elections could not be opened.
+    ElectionFailed,
 }
 
 /// A running server. Dropping it stops it.
@@ -444,6 +446,10 @@ impl Drop for AnnounceEnd<'_> {
 fn outcome_of(ended: Ended) -> Outcome {
     match ended {
         Ok(()) => Outcome::Stopped,
+        Err(DriverError::Election(why)) => {
+            error!(error = %why, "a member that nobody can reach is of no use to its ensemble");
+            Outcome::ElectionFailed
+        }
         Err(why) => {
             error!(error = %why, "the transaction log failed; nothing more can be acknowledged");
             Outcome::LogFailed

@@ -37,6 +37,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::election_port::ElectionPortError;
 use crate::inbox::{Inbox, Message};
 use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
@@ -150,6 +151,9 @@ pub enum DriverError {
     /// The history could not be cut, replaced or loaded.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Nobody can ask this member whom it votes for.
+    #[error(transparent)]
+    Election(Arc<ElectionPortError>),
 }
 
 /// How the loop ended.
@@ -217,7 +221,7 @@ impl Driver {
                 self.tick(&mut turn);
                 next_tick = Instant::now() + self.tick_interval;
             }
-            self.tick_member(&mut turn);
+            self.tick_member(&mut turn)?;
             self.perform(&mut turn)?;
             self.sync(&mut turn)?;
         }

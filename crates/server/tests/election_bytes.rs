@@ -280,6 +280,7 @@ fn half_a_handshake_is_closed_in_time_and_delays_nobody() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_secs(1);
+    settings.handshake_timeout = Duration::from_secs(1);
     let mut two = Member::with(&runtime, settings);
     let at = nowhere();
     two.knows(&[(3, at)]);
@@ -309,6 +310,7 @@ fn a_crowd_that_says_nothing_is_bounded_and_delays_nobody() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = PATIENCE * 2;
+    settings.handshake_timeout = PATIENCE * 2;
     let mut two = Member::with(&runtime, settings);
     let at = nowhere();
     two.knows(&[(3, at)]);
@@ -409,6 +411,7 @@ fn a_peer_that_acknowledges_nothing_for_too_long_is_gone_and_called_again() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_millis(500);
+    settings.handshake_timeout = Duration::from_millis(500);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut two, at) = (
         Member::with(&runtime, settings),
@@ -431,6 +434,7 @@ fn what_could_not_be_written_is_tried_again_when_the_connection_breaks() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = PATIENCE;
+    settings.handshake_timeout = PATIENCE;
     let (mut two, at) = (
         Member::with(&runtime, settings),
         listener.local_addr().unwrap(),
@@ -470,6 +474,7 @@ fn a_peer_that_calls_is_not_kept_waiting_by_an_attempt_that_went_nowhere() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = PATIENCE * 2;
+    settings.handshake_timeout = PATIENCE * 2;
     let mut two = Member::with(&runtime, settings);
     let (hole, listener) = (BlackHole::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     two.knows(&[(1, hole.address)]);
@@ -487,6 +492,7 @@ fn a_peer_that_does_not_read_delays_nobody() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = PATIENCE;
+    settings.handshake_timeout = PATIENCE;
     let (mut two, at) = (Member::with(&runtime, settings), nowhere());
     two.knows(&[(3, at), (4, at)]);
     let mut deaf = Foreign::connect(two.address(), 3, at);

@@ -177,6 +177,7 @@ fn zookeeper_2164_a_peer_that_does_not_answer_delays_nobody_and_is_not_gone() {
     let mut one = Member::start(&runtime, 1);
     let mut settings = config(3, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_millis(200);
+    settings.handshake_timeout = Duration::from_millis(200);
     let mut three = Member::with(&runtime, settings);
     let hole = BlackHole::new();
     three.knows(&[(1, one.address()), (2, hole.address)]);
@@ -224,6 +225,7 @@ fn a_peer_of_several_addresses_is_gone_when_all_refuse() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_millis(500);
+    settings.handshake_timeout = Duration::from_millis(500);
     let mut two = Member::with(&runtime, settings);
     let hole = BlackHole::new();
     two.knows(&[(1, nowhere()), (1, hole.address)]);

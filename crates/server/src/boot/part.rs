@@ -22,8 +22,8 @@ use crate::driver::ensemble::{Ensemble, Kept, ShownConfig};
 use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
 use crate::io_threads::IoThread;
-use crate::quorum_port::Tie;
 use crate::quorum_port::learners::{LearnerPort, LearnerPortConfig};
+use crate::quorum_port::{QuorumPortLimits, Tie};
 use crate::service::Service;
 
 /// What the settings say, and the thread that speaks with the other servers.
@@ -100,7 +100,10 @@ fn member(
     let learners = LearnerPortConfig {
         addresses: quorum_addresses(&settings.membership, settings.me),
         listen_on_all: settings.listen_on_all_ips,
-        limits,
+        limits: QuorumPortLimits {
+            nodelay: settings.leader_nodelay,
+            ..limits
+        },
     };
     Ok(Part::Ensemble(Box::new(Ensemble {
         member,
@@ -112,6 +115,7 @@ fn member(
         quorum_size: settings.membership.voters().count() as u64,
         following: settings.me,
         leads: false,
+        leader_serves: settings.leader_serves,
         quorum_addresses: all_quorum_addresses(&settings.membership),
         limits,
         tree_options: options::tree_options(&service.settings, hash_seed),
@@ -138,6 +142,7 @@ fn election_port(settings: &EnsembleSettings) -> ElectionPortConfig {
         own: own.map_or_else(Vec::new, election_addresses),
         listen_on_all: settings.listen_on_all_ips,
         connect_timeout: settings.connect_timeout,
+        handshake_timeout: settings.handshake_timeout,
         keep_alive: settings.tcp_keep_alive,
         bind_retries: settings.election_bind_retries,
         multi_address: settings.multi_address,

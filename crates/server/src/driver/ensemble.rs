@@ -31,7 +31,7 @@ use rookeeper_tree::tree::{Tree, TreeOptions};
 use tokio::runtime::Handle;
 
 use super::history::Work;
-use super::{Driver, Ended, Part, Turn};
+use super::{Driver, DriverError, Ended, Part, Turn};
 use crate::election_port::ElectionPort;
 use crate::inbox::Message;
 use crate::quorum_port::leader::LeaderLink;
@@ -59,6 +59,8 @@ pub struct Ensemble {
     pub quorum_size: u64,
     /// It leads, or is about to.
     pub leads: bool,
+    /// While it leads it serves clients too (`leaderServes`).
+    pub leader_serves: bool,
     /// Whom it follows, or followed last.
     pub following: ServerId,
     /// Where the others lead.
@@ -160,7 +162,10 @@ impl Driver {
     }
 
     /// Tells the member the time when it is due, between the usual ticks.
-    pub(super) fn tick_member(&mut self, turn: &mut Turn) {
+    pub(super) fn tick_member(&mut self, turn: &mut Turn) -> Ended {
+        if let Some(failure) = self.ensemble().and_then(|e| e.election.failure()) {
+            return Err(DriverError::Election(failure));
+        }
         self.give_clients_up();
         self.publish();
         let mono = self.clock.mono();
@@ -172,6 +177,7 @@ impl Driver {
             let replica = Arc::clone(&self.replica);
             self.decide(&replica.tree.read(), Input::Tick, turn);
         }
+        Ok(())
     }
 
     pub(super) fn take_as_member(&mut self, messages: Vec<Message>, turn: &mut Turn) -> Ended {
@@ -254,6 +260,10 @@ impl Driver {
     fn kept(&mut self, input: Input) -> Option<Input> {
         let ensemble = self.ensemble()?;
         match input {
+            Input::Connect { conn, .. } if ensemble.leads && !ensemble.leader_serves => {
+                self.turn_away(conn);
+                None
+            }
             Input::Connect { conn, request } if !ensemble.member.is_serving() => {
                 ensemble.kept.keep(conn, request)
             }

@@ -55,8 +55,10 @@ pub struct ElectionPortConfig {
     pub own: Vec<Address>,
     /// Listen on every address (`quorumListenOnAllIPs`) instead of the own ones only.
     pub listen_on_all: bool,
-    /// `cnxTimeout`: for one attempt to connect, and for the handshake.
+    /// `cnxTimeout`: for one attempt to connect.
     pub connect_timeout: Duration,
+    /// `quorumCnxnTimeoutMs`: in which a connection must say who it is.
+    pub handshake_timeout: Duration,
     /// `tcpKeepAlive`, for these sockets.
     pub keep_alive: bool,
     /// `electionPortBindRetry`: how often to try to listen; 0: for ever.
@@ -120,6 +122,7 @@ impl ElectionPort {
             me: config.me,
             handshake: handshake(config.me, &places.own, config.multi_address)?,
             connect_timeout: config.connect_timeout,
+            handshake_timeout: config.handshake_timeout,
             keep_alive: config.keep_alive,
             inbox,
             runtime: runtime.clone(),

@@ -43,6 +43,7 @@ pub fn config(id: i64, own: &str) -> ElectionPortConfig {
         own: vec![Address::parse(own).unwrap()],
         listen_on_all: false,
         connect_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_secs(2),
         keep_alive: true,
         bind_retries: 5,
         multi_address: false,

@@ -103,13 +103,28 @@ impl Driver {
             .for_each(end);
     }
 
+    /// This server has nothing for clients: it leads, and others serve.
+    pub(super) fn turn_away(&self, conn: ConnId) {
+        if let Some(connection) = self.connections.open().get(&conn) {
+            end(connection);
+        }
+    }
+
     /// Goes on with those who waited.
     pub(super) fn serve_again(&mut self, turn: &mut Turn) {
-        info!("serving clients");
         let Some(ensemble) = self.ensemble() else {
             return;
         };
         ensemble.kept.since = None;
+        if ensemble.leads && !ensemble.leader_serves {
+            info!("leading, and serving no clients");
+            let kept = std::mem::take(&mut ensemble.kept);
+            let waiting = kept.waiting.iter().map(|(conn, _)| conn);
+            waiting
+                .chain(&kept.connections)
+                .for_each(|conn| self.turn_away(*conn));
+            return;
+        }
         let connections = ensemble.kept.connections.clone();
         let mut requests = std::mem::take(&mut ensemble.kept.waiting);
         let open = self.connections.open();
@@ -120,6 +135,7 @@ impl Driver {
             .into_iter()
             .map(|(conn, request)| MemberInput::Local(Input::Connect { conn, request }));
         turn.answers.extend(inputs);
+        info!("serving clients");
     }
 
     /// True when the answer is about a session that goes on: its client has not asked, and is not told.
