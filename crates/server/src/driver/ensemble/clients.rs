@@ -116,6 +116,7 @@ impl Driver {
             return;
         };
         ensemble.kept.since = None;
+        ensemble.refusals = 0;
         if ensemble.leads && !ensemble.leader_serves {
             info!("leading, and serving no clients");
             let kept = std::mem::take(&mut ensemble.kept);

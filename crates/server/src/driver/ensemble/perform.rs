@@ -139,13 +139,14 @@ impl Driver {
                     addresses.unwrap_or_default(),
                     ensemble.tie,
                     ensemble.limits,
+                    ensemble.pause(),
                     inbox,
                     &ensemble.runtime,
                 ));
             }
             MemberEffect::FollowNoLonger(why) => {
                 log_departure(why);
-                ensemble.leader = None;
+                ensemble.lose_leader();
             }
             MemberEffect::ToLeader(said) => ensemble.say_to_leader(said),
             MemberEffect::ToLearner { to, said } => {
