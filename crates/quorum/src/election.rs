@@ -211,11 +211,14 @@ impl Election {
         if from == self.config.me || self.learn_config(notification, now, effects) {
             return;
         }
+        let asks = notification.state == PeerState::Looking;
         if !self.verifiers.is_voter(from) {
-            effects.push(self.send(from, self.agreed.vote, self.clock));
+            // An answer is not answered: else two who tell each other what they have would never end.
+            if asks {
+                effects.push(self.send(from, self.agreed.vote, self.clock));
+            }
             return;
         }
-        let asks = notification.state == PeerState::Looking;
         match &self.state {
             State::Looking(round) => {
                 if asks && notification.election_epoch < self.clock {
