@@ -147,17 +147,20 @@ impl Sessions {
         }
     }
 
-    /// The session goes on at a learner, if it is open: then it is heard of now. Returns that, and the connection it had here.
+    /// The session goes on at a learner with a new timeout, if it is open: then it is heard of now. Returns that, and the
+    /// connection it had here.
     pub fn revalidate(
         &mut self,
         session: SessionId,
         learner: LearnerId,
+        timeout_ms: i32,
         now: i64,
     ) -> (bool, Option<ConnId>) {
         let Some(live) = self.live.get_mut(&session).filter(|live| !live.closing) else {
             return (false, None);
         };
         live.speaker = Some(Speaker::Learner(learner));
+        live.timeout_ms = timeout_ms;
         let old = live.conn.take();
         if let Some(old) = old {
             self.by_conn.remove(&old);
@@ -295,15 +298,30 @@ mod tests {
         let (one, two) = (LearnerId(1), LearnerId(2));
         assert_eq!(sessions.admit(S, one), Ok(()));
         assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
-        assert_eq!(sessions.revalidate(S, two, 10), (true, None));
+        assert_eq!(sessions.revalidate(S, two, 4000, 10), (true, None));
         assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionMoved));
         assert_eq!(sessions.attach(S, ConnId(1), 8000, 20), None);
         assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
-        assert_eq!(sessions.revalidate(S, one, 30), (true, Some(ConnId(1))));
+        assert_eq!(
+            sessions.revalidate(S, one, 4000, 30),
+            (true, Some(ConnId(1)))
+        );
         assert!(!sessions.may_write(S, ConnId(1)));
         sessions.closing(S);
         assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionExpired));
-        assert_eq!(sessions.revalidate(S, one, 40), (false, None));
+        assert_eq!(sessions.revalidate(S, one, 4000, 40), (false, None));
+    }
+
+    /// Found by the simulator: the client was told its new timeout, and the session ended after the old one.
+    #[test]
+    fn a_session_that_goes_on_at_a_learner_has_the_timeout_that_its_client_was_told() {
+        let mut sessions = Sessions::new(1000);
+        sessions.begin(S, 4000, None, 0);
+        assert_eq!(sessions.revalidate(S, LearnerId(1), 9000, 0), (true, None));
+        assert_eq!(sessions.expire(8000), []);
+        sessions.heard(S, 8000);
+        assert_eq!(sessions.expire(16_000), []);
+        assert_eq!(sessions.expire(18_000), [(S, 9000)]);
     }
 
     #[test]

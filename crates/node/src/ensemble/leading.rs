@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use rookeeper_proto::code::OpCode;
-use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::ForwardedRequest;
 use rookeeper_quorum::committed::Entry;
@@ -227,9 +227,11 @@ impl Leading {
                         proposer.heard(sessions.into_iter().map(at).collect());
                     }
                 }
-                LeaderEffect::Revalidate { from, session, .. } => {
-                    self.revalidate(now, from, session, effects);
-                }
+                LeaderEffect::Revalidate {
+                    from,
+                    session,
+                    timeout_ms,
+                } => self.revalidate(now, from, (session, timeout_ms), effects),
                 LeaderEffect::StepDown(why) => news.push(News::Over(why)),
             }
         }
@@ -280,12 +282,12 @@ impl Leading {
         &mut self,
         now: Now,
         from: LearnerId,
-        session: rookeeper_proto::ids::SessionId,
+        (session, timeout_ms): (SessionId, i32),
         effects: &mut Vec<MemberEffect>,
     ) {
         let mut wanted = Vec::new();
         let valid = match &mut self.proposer {
-            Some(proposer) => proposer.revalidate(now, from, session, &mut wanted),
+            Some(proposer) => proposer.revalidate(now, from, (session, timeout_ms), &mut wanted),
             None => false,
         };
         effects.extend(wanted.into_iter().map(MemberEffect::Local));

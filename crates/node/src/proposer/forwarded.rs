@@ -85,10 +85,11 @@ impl Proposer {
         &mut self,
         now: Now,
         from: LearnerId,
-        session: SessionId,
+        (session, timeout_ms): (SessionId, i32),
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let (valid, old) = self.sessions.revalidate(session, from, now.mono);
+        let sessions = &mut self.sessions;
+        let (valid, old) = sessions.revalidate(session, from, timeout_ms, now.mono);
         effects.extend(old.map(|conn| Effect::Close {
             conn,
             why: CloseReason::Reattached(session),
