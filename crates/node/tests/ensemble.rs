@@ -212,3 +212,28 @@ fn a_sync_at_a_learner_is_answered_behind_what_the_leader_had_committed() {
         "who leads has everything"
     );
 }
+
+/// A learner loads the leader's state, and loses the leader before the state is on its disk: what is in memory is given up, because
+/// a vote says what is on the disk, and the log goes on behind that.
+#[test]
+fn zookeeper_3642_a_state_that_never_reached_the_disk_is_given_up() {
+    let mut world = World::new(3, 0, 1);
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    world.kill(1);
+    world.run(WHILE);
+    let session = world.session(3, 7);
+    for xid in 1..=5 {
+        world.create(3, (7, session), xid, &format!("/missed{xid}"), 0);
+    }
+    world.break_behind_image = true;
+    world.start(1);
+    world.run(WHILE);
+    assert!(!world.break_behind_image, "a state was sent");
+    world.create(3, (7, session), 6, "/after", 0);
+    world.assert_equal();
+    world.kill(1);
+    world.start(1);
+    world.run(WHILE);
+    world.assert_equal();
+}

@@ -5,7 +5,7 @@
 use rookeeper_proto::ballot::PeerState;
 use rookeeper_proto::jute::DecodeError;
 use rookeeper_proto::txn::Record;
-use rookeeper_quorum::committed::Entry;
+use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_quorum::election::effect::{Decision, ElectionEffect};
 use rookeeper_quorum::leader::effect::StepDown;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
@@ -128,6 +128,10 @@ impl Member {
         if self.is_serving() {
             effects.push(MemberEffect::ServeNoLonger);
         }
+        if let Some(on_disk) = self.on_disk.take() {
+            self.go_back_to(on_disk, effects);
+            return;
+        }
         self.role = Role::Settling;
         while let Some(entry) = self.unapplied.pop_front() {
             // What cannot be read cannot be what the log took in, so nothing is lost by stopping before it.
@@ -137,6 +141,16 @@ impl Member {
         }
         self.unapplied.clear();
         self.vote_when_durable(now, effects);
+    }
+
+    /// Memory has a state that the disk does not have, and which may never get there. A vote says what is on the disk, and the log
+    /// goes on behind that, so memory goes back to it first (ZOOKEEPER-3642).
+    fn go_back_to(&mut self, on_disk: CommittedWindow, effects: &mut Vec<MemberEffect>) {
+        self.unapplied.clear();
+        (self.logged, self.synced) = (on_disk.last(), on_disk.last());
+        self.standing.window = on_disk;
+        self.role = Role::Reloading;
+        effects.push(MemberEffect::Reload);
     }
 
     pub(super) fn vote_when_durable(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
