@@ -3,7 +3,9 @@
 mod world;
 
 use rookeeper_proto::ids::{ServerId, SessionId};
+use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_proto::response::ConnectResponse;
+use rookeeper_quorum::vote::History;
 use world::{REMEMBERED, World};
 
 /// Longer than an election and a synchronization take, ms.
@@ -236,4 +238,20 @@ fn zookeeper_3642_a_state_that_never_reached_the_disk_is_given_up() {
     world.start(1);
     world.run(WHILE);
     world.assert_equal();
+}
+
+/// Who may have lost what it once acknowledged does not say where its log ends: a leader would count it among those whose history
+/// it has seen, and lead with less than a quorum had.
+#[test]
+fn a_member_with_an_incomplete_history_is_not_counted_in_discovery() {
+    let mut world = World::new(3, 0, REMEMBERED);
+    world.incomplete.insert(ServerId(1));
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2, 3]);
+    let told = |(who, said): &(ServerId, FromLearner)| match said {
+        FromLearner::AckEpoch { last, .. } if who.0 == 1 => Some(*last),
+        _ => None,
+    };
+    assert_eq!(world.said.iter().find_map(told), Some(History::MISSING));
 }

@@ -11,7 +11,6 @@ use rookeeper_quorum::leader::effect::StepDown;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::Departure;
 use rookeeper_quorum::learner::{Learner, LearnerConfig};
-use rookeeper_quorum::vote::History;
 use rookeeper_tree::prep::{Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
 
@@ -92,10 +91,8 @@ impl Member {
             sync_limit: self.config.sync_limit,
             ask_for_image: std::mem::take(&mut self.ask_for_image) || self.standing.incomplete,
         };
-        let history = History {
-            epoch: self.standing.current,
-            last: self.standing.window.last(),
-        };
+        // Who may miss something says so here too: a leader must not count it among those whose history it has seen.
+        let history = self.standing.history();
         let accepted = self.standing.accepted;
         let mut todo = Vec::new();
         let learner = Learner::new(config, history, accepted, now.mono, &mut todo);
