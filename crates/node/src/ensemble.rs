@@ -33,6 +33,7 @@ use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Effect};
 use crate::input::{Input, Now};
+use crate::mutation::{Mutation, mutated};
 use crate::proposer::ProposerConfig;
 use crate::sessions::Sessions;
 use effect::{MemberEffect, MemberInput};
@@ -318,8 +319,13 @@ impl Member {
                 self.learner(tree, now, LearnerInput::CurrentEpochWritten(epoch), effects);
             }
             MemberInput::Truncated(done) => {
+                let kept = mutated(Mutation::WindowKeptAcrossTruncation)
+                    .then(|| self.standing.window.clone());
                 if done {
                     self.stand_at(tree.last_zxid());
+                }
+                if let Some(kept) = kept {
+                    self.standing.window = kept;
                 }
                 self.learner(tree, now, LearnerInput::Truncated(done), effects);
             }
