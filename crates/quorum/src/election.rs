@@ -221,7 +221,8 @@ impl Election {
         }
         match &self.state {
             State::Looking(round) => {
-                if asks && notification.election_epoch < self.clock {
+                // Of use to who counts the vote: nobody counts one of a server that does not vote.
+                if asks && notification.election_epoch < self.clock && self.is_voter() {
                     effects.push(self.send(from, round.proposal, self.clock));
                 }
                 self.consider(from, notification, now, effects);
