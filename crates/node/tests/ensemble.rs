@@ -255,3 +255,14 @@ fn a_member_with_an_incomplete_history_is_not_counted_in_discovery() {
     };
     assert_eq!(world.said.iter().find_map(told), Some(History::MISSING));
 }
+
+/// Found by the simulator: a leader answered a sync while a write before it was on its way.
+#[test]
+fn a_sync_at_the_leader_is_answered_behind_the_writes_before_it() {
+    let mut world = three();
+    let session = world.session(3, 7);
+    world.ask_create(3, (7, session), 1, "/before", 0);
+    world.sync(3, (7, session), 2);
+    let replies = &world.server(ServerId(3)).replies;
+    assert_eq!(replies, &[(7, 1, 0), (7, 2, 0)]);
+}

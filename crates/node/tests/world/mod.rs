@@ -621,6 +621,19 @@ impl World {
     pub(crate) fn create(
         &mut self,
         id: i64,
+        who: (u32, SessionId),
+        xid: i32,
+        path: &str,
+        flags: i32,
+    ) {
+        self.ask_create(id, who, xid, path, flags);
+        self.settle();
+    }
+
+    /// The same, and nothing happens yet.
+    pub(crate) fn ask_create(
+        &mut self,
+        id: i64,
         (conn, session): (u32, SessionId),
         xid: i32,
         path: &str,
@@ -650,7 +663,6 @@ impl World {
             behind: Vec::new(),
         };
         self.tell(ServerId(id), MemberInput::Local(Input::Write(request)));
-        self.settle();
     }
 
     /// A client syncs; the reply, if it comes, is in `replies`.
