@@ -52,7 +52,10 @@ impl Process {
             Cargo::Hello => {
                 let conn = ConnId(self.next_conn);
                 self.next_conn += 1;
-                let talk = Conversation::new(conn, "127.0.0.1".to_owned());
+                let mut talk = Conversation::new(conn, "127.0.0.1".to_owned());
+                if !mutated(Boundary::SyncNotOrdered) {
+                    talk.order_syncs();
+                }
                 self.guests.insert(
                     conn,
                     Guest {
@@ -97,10 +100,6 @@ impl Process {
         match guest.talk.receive(&auth, at, frame, &mut guest.out) {
             Ok(None) => {}
             Ok(Some(input)) => {
-                // By whom syncs are ordered is known when there is a role.
-                if self.serves && !self.leads && !mutated(Boundary::SyncNotOrdered) {
-                    guest.talk.order_syncs();
-                }
                 self.put(MemberInput::Local(input), scene);
             }
             Err(fault) => {
