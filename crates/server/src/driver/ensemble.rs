@@ -444,6 +444,7 @@ const fn occupies(effect: &MemberEffect) -> bool {
         MemberEffect::Truncate(_)
             | MemberEffect::LoadImage(_)
             | MemberEffect::SaveImage(_)
+            | MemberEffect::Reload
             | MemberEffect::WriteAcceptedEpoch(_)
             | MemberEffect::WriteCurrentEpoch(_)
             | MemberEffect::SendImage { .. }

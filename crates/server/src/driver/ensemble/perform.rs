@@ -80,7 +80,8 @@ impl Driver {
             | MemberEffect::BeginEpoch(_)
             | MemberEffect::Truncate(_)
             | MemberEffect::LoadImage(_)
-            | MemberEffect::SaveImage(_) => return self.perform_on_history(effect, turn),
+            | MemberEffect::SaveImage(_)
+            | MemberEffect::Reload => return self.perform_on_history(effect, turn),
             other => other,
         };
         match effect {
