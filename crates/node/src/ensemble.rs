@@ -126,6 +126,8 @@ pub struct Member {
     logged: Zxid,
     synced: Zxid,
     next_half_tick: i64,
+    /// An epoch that another voter has promised: the next one must be later.
+    promised_elsewhere: i64,
     /// The last leader's history did not fit: ask for its whole state.
     ask_for_image: bool,
     /// While memory has a leader's state that is not on the disk: the window of what is on the disk.
@@ -158,6 +160,7 @@ impl Member {
             logged: last,
             synced: last,
             next_half_tick: now.mono,
+            promised_elsewhere: 0,
             ask_for_image: standing.incomplete,
             on_disk: None,
             standing,

@@ -68,6 +68,7 @@ impl Member {
             window,
             ..
         } = self.standing.clone();
+        let accepted = accepted.max(self.promised_elsewhere);
         let mut todo = Vec::new();
         let leader = Leader::new(config, current, accepted, window, now.mono, &mut todo);
         let mut leading = Leading::new(leader, self.config.proposer.clone());
@@ -104,6 +105,9 @@ impl Member {
     }
 
     pub(super) fn step_down(&mut self, now: Now, why: StepDown, effects: &mut Vec<MemberEffect>) {
+        if let StepDown::Outpromised { accepted, .. } = why {
+            self.promised_elsewhere = accepted;
+        }
         effects.push(MemberEffect::LeadNoLonger(why));
         self.look_again(now, effects);
     }

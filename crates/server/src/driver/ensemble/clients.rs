@@ -135,6 +135,11 @@ impl Driver {
         let inputs = requests
             .into_iter()
             .map(|(conn, request)| MemberInput::Local(Input::Connect { conn, request }));
+        if self.gauges.disk_full.load(Ordering::Relaxed) {
+            // It is told of changes only, and this one came before it led.
+            let full = MemberInput::Local(Input::DiskFull(true));
+            turn.answers.push_back(full);
+        }
         turn.answers.extend(inputs);
         info!("serving clients");
     }
