@@ -7,11 +7,10 @@ a rolling replacement under load.
 
 import time
 
-import history
 import jute
 import servers
+from crowd import Crowd
 from jute import CLOSE_SESSION, CREATE, EXISTS, GET_DATA, OPEN_ACL, SET_DATA, SYNC, Closed
-from load import CreateClient, EphemeralClient, RegisterClient, WatchClient, prepare
 from members import JAVA, OURS, SERVING_SECONDS, TICK_MS, Ensemble, exists, java_synchronized, tree_of
 from report import Report, expect, expect_true, main, wait_until
 
@@ -314,10 +313,7 @@ def rolling(report, binary, rounds):
     with Ensemble(binary, (1, 2, 3), settings={"zookeeper.snapCount": "2000"}) as ensemble:
         report.server = ensemble
         report.case("three Java members", ensemble.start, (3, JAVA), (1, JAVA), (2, JAVA))
-        connection = ensemble[1].connect()
-        prepare(connection)
-        connection.close()
-        load = Load(ensemble)
+        load = Crowd(ensemble)
         try:
             for number in range(rounds):
                 for kind in (OURS, JAVA):
@@ -344,51 +340,6 @@ def all_ours(ensemble):
     ensemble.kill_all()
     ensemble.start((3, OURS), (1, OURS), (2, OURS))
     ensemble.expect_equal()
-
-
-class Load:
-    """The clients of a rolling replacement."""
-
-    def __init__(self, ensemble, seed=1):
-        self.notes = history.Notes()
-        members = list(ensemble.members.values())
-        self.registers = [RegisterClient(n, members, self.notes, seed=seed) for n in range(3)]
-        self.creators = [CreateClient(n, members, seed=seed) for n in range(10, 12)]
-        self.owners = [EphemeralClient(n, members, seed=seed) for n in range(20, 22)]
-        self.watchers = [WatchClient(30, members, seed=seed)]
-        self.clients = self.registers + self.creators + self.owners + self.watchers
-        for client in self.clients:
-            client.start()
-
-    def await_progress(self, seconds=EXPIRY_SECONDS):
-        """Every client gets answers."""
-        before = [client.answered for client in self.clients]
-        wait_until(lambda: all(client.answered > then + 3 or client.fault for client, then in zip(self.clients, before)),
-                   seconds, "every client gets answers")
-        self.expect_no_fault()
-
-    def expect_no_fault(self):
-        for client in self.clients:
-            if client.fault:
-                raise client.fault
-
-    def stop(self):
-        for client in self.clients:
-            client.done.set()
-        for client in self.clients:
-            client.stop()
-
-    def judge(self, ensemble):
-        """Holds all notes against the trees. Returns a text."""
-        tree = tree_of(ensemble.running()[0])
-        found = self.notes.judge(tree)
-        for client in self.creators:
-            history.judge_creates(client, tree)
-        history.judge_ephemerals({client.path: client.session for client in self.owners}, tree)
-        created = sum(len(client.acknowledged) + len(client.deleted) for client in self.creators)
-        expect_true(self.notes.acknowledged() > 0 and created > 0, "something was written")
-        events = sum(client.events for client in self.watchers)
-        return f"{found}, {created} creates and deletes, {events} events, {sum(c.moves for c in self.clients)} connections"
 
 
 def run():

@@ -15,7 +15,7 @@ import time
 
 import jute
 import servers
-from jute import EXISTS, SYNC, Closed, Connection
+from jute import EXISTS, GET_ACL, GET_CHILDREN, GET_DATA, SYNC, Closed, Connection
 from report import expect, expect_true, wait_until
 
 TICK_MS = 500
@@ -25,10 +25,12 @@ SYNC_SECONDS = TICK_MS * SYNC_TICKS / 1000
 SERVING_SECONDS = 40  # a Java member on a slow machine
 EQUAL_SECONDS = 20
 ASK_SECONDS = 3
+WINDOW = 100  # requests in flight while a tree is read: times three
 JAVA_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 JAVA_HEAP = "-Xmx256m"
+JAVA_TELLS = "-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.quorum.LearnerHandler=debug"
 LOG_LINES = 6  # of each member, when a case failed
-LOG_NOISE = ("\tat ", "Committing global session", "NIOServerCnxn", "EndOfStreamException", "global closeSession", "purge]")
+LOG_NOISE = ("\tat ", "Committing global session", "NIOServerCnxn", "EndOfStreamException", "global closeSession", "purge]", "NotServing")
 JAVA, OURS = "java", "rookeeper"
 # What each server's log says about how a learner was synchronized, by the learner and by the leader. Only Java's words count:
 # they are the independent witness.
@@ -95,7 +97,7 @@ class Member:
         if self.kind == OURS:
             return [self.ensemble.binary, "server", config, *words]
         jars = f"{servers.JAVA_JARS}/zookeeper.jar:{servers.JAVA_JARS}/slf4j-simple.jar"
-        return ["java", *servers.JAVA_WORDS, JAVA_HEAP, *words, "-cp", jars, JAVA_MAIN, config]
+        return ["java", *servers.JAVA_WORDS, JAVA_HEAP, JAVA_TELLS, *words, "-cp", jars, JAVA_MAIN, config]
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -293,12 +295,30 @@ class Ensemble:
 
 
 def tree_of(member):
+    """path -> (data, stat, acl, children), as this member shows it after a sync; without what a server makes itself."""
     connection = member.connect()
     connection.get(SYNC, jute.path_only("/"))
-    tree = {path: node for path, node in jute.walk(connection).items() if not path.startswith("/zookeeper")}
+    tree, waiting = {}, ["/"]
+    while waiting:
+        paths, waiting = waiting[:WINDOW], waiting[WINDOW:]
+        for path in paths:
+            connection.send(GET_DATA, jute.path_watch(path, False))
+            connection.send(GET_ACL, jute.path_only(path))
+            connection.send(GET_CHILDREN, jute.path_watch(path, False))
+        for path in paths:
+            data, acl, children = (answer(connection, op, path) for op in (GET_DATA, GET_ACL, GET_CHILDREN))
+            names = sorted(name for name in children["children"] if (path, name) != ("/", "zookeeper"))
+            tree[path] = {"data": data["data"], "stat": data["stat"], "acl": acl["acl"], "children": names}
+            waiting += [("" if path == "/" else path) + "/" + name for name in names]
     connection.call(jute.CLOSE_SESSION)
     connection.close()
     return tree
+
+
+def answer(connection, op, path):
+    reply = connection.receive()
+    expect(reply.err, 0, f"error of {jute.OP_NAMES[op]} {path}")
+    return jute.decode(op, reply.body)
 
 
 def first_difference(trees):

@@ -4,7 +4,7 @@ import sys
 import time
 import traceback
 
-FRAMES_SHOWN = 4
+FRAMES_SHOWN = 6
 
 
 class Report:
