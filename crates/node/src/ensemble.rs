@@ -24,6 +24,7 @@ use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::election::{Election, ElectionConfig};
 use rookeeper_quorum::epoch;
+use rookeeper_quorum::leader::census::Census;
 use rookeeper_quorum::leader::effect::LeaderInput;
 use rookeeper_quorum::learner::effect::LearnerInput;
 use rookeeper_quorum::membership::{Membership, Role as Vocation};
@@ -83,6 +84,19 @@ impl Standing {
             },
         }
     }
+}
+
+/// What a member does for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Nothing: it looks for a leader, or is not in step with it.
+    Looking,
+    /// Orders what they want.
+    Leading(Census),
+    /// Serves them, and votes.
+    Following,
+    /// Serves them.
+    Observing,
 }
 
 #[derive(Debug)]
@@ -161,6 +175,36 @@ impl Member {
             Role::Following(following) => following.is_serving(),
             Role::Settling | Role::Looking | Role::Joining => false,
         }
+    }
+
+    /// What it does for clients.
+    #[must_use]
+    pub fn duty(&self) -> Duty {
+        match &self.role {
+            Role::Leading(leading) if leading.is_serving() => Duty::Leading(leading.census()),
+            Role::Following(following) if following.is_serving() => match self.vocation() {
+                Vocation::Participant => Duty::Following,
+                Vocation::Observer => Duty::Observing,
+            },
+            _ => Duty::Looking,
+        }
+    }
+
+    /// Until when its state may be shown without asking anybody, monotonic ms: others were heard of lately enough to know that
+    /// nobody else leads.
+    #[must_use]
+    pub fn fresh_until(&self, now: i64) -> i64 {
+        match &self.role {
+            Role::Leading(leading) => leading.fresh_until(now),
+            Role::Following(following) => following.fresh_until(),
+            Role::Settling | Role::Looking | Role::Joining => i64::MIN,
+        }
+    }
+
+    /// With or without a vote.
+    pub(crate) fn vocation(&self) -> Vocation {
+        let member = self.config.membership.member(self.id());
+        member.map_or(self.config.vocation, |member| member.role)
     }
 
     /// The sessions, at who leads.

@@ -13,7 +13,9 @@
 //!   older epoch, and it could be out-voted by somebody who has the epoch and not the transaction.
 //! - Nothing is committed before the epoch is established, and then in zxid order.
 
+mod admission;
 pub mod broadcast;
+pub mod census;
 pub mod effect;
 pub mod supervision;
 
@@ -22,10 +24,10 @@ use std::collections::{BTreeMap, VecDeque};
 use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_proto::packet::PROTOCOL_VERSION;
 use rookeeper_proto::packet::from_leader::FromLeader;
-use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
+use rookeeper_proto::packet::from_learner::FromLearner;
 
 use crate::committed::{CommittedWindow, Entry};
-use crate::epoch::{self, BadEpoch, EpochAcks, EpochProposal, MAX_EPOCH};
+use crate::epoch::{self, EpochAcks, EpochProposal};
 use crate::membership::Membership;
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
 use crate::sync_plan::{self, Choice, Opening, SyncPlan};
@@ -195,6 +197,7 @@ impl Leader {
         let Some(progress) = self.learners.get_mut(&from) else {
             return;
         };
+        progress.heard = now;
         if progress.stage == Stage::Active {
             progress.deadline = self.clock.tick + self.config.sync_limit;
         }
@@ -239,59 +242,6 @@ impl Leader {
     }
 
     // Discovery.
-
-    fn introduced(
-        &mut self,
-        from: LearnerId,
-        kind: LearnerKind,
-        (accepted, info): (Zxid, LearnerInfo),
-        now: i64,
-        effects: &mut Vec<LeaderEffect>,
-    ) {
-        if let Err(why) = self.admits(accepted, &info) {
-            return self.close(from, why, effects);
-        }
-        self.close_older(info.server, effects);
-        if let Some(progress) = self.learners.get_mut(&from) {
-            progress.server = info.server;
-            progress.kind = kind;
-            progress.stage = Stage::Waiting;
-        }
-        if let Phase::Collecting(proposal) = &mut self.phase {
-            // Cannot fail: it was looked at above.
-            let _ = proposal.report(info.server, accepted.epoch());
-        }
-        self.try_epoch(now, effects);
-        self.offer(effects);
-    }
-
-    fn admits(&self, accepted: Zxid, info: &LearnerInfo) -> Result<(), LearnerFault> {
-        let ours = self.config.membership.version();
-        let theirs = info.config_version;
-        if info.server == Some(self.config.me) {
-            return Err(LearnerFault::Impostor);
-        }
-        if info.protocol < PROTOCOL_VERSION {
-            return Err(LearnerFault::TooOld(info.protocol));
-        }
-        if theirs > ours {
-            return Err(LearnerFault::NewerConfig { theirs, ours });
-        }
-        match accepted.epoch() {
-            0..MAX_EPOCH => Ok(()),
-            epoch => Err(LearnerFault::Epoch(BadEpoch(epoch))),
-        }
-    }
-
-    /// A server has one connection: the newest.
-    fn close_older(&mut self, server: Option<ServerId>, effects: &mut Vec<LeaderEffect>) {
-        let Some(server) = server else { return };
-        let same = |progress: &Progress| progress.server == Some(server);
-        let older = self.learners.iter().find(|(_, progress)| same(progress));
-        if let Some((older, _)) = older {
-            self.close(*older, LearnerFault::Replaced(server), effects);
-        }
-    }
 
     fn try_epoch(&mut self, now: i64, effects: &mut Vec<LeaderEffect>) {
         let Phase::Collecting(proposal) = &self.phase else {

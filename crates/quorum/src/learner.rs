@@ -166,6 +166,13 @@ impl Learner {
         )
     }
 
+    /// Until when what is here is not too old to be shown, ms: the leader was heard of lately enough.
+    #[must_use]
+    pub const fn fresh_until(&self) -> i64 {
+        let limit = self.config.tick_ms * self.config.sync_limit;
+        self.heard_at.saturating_add(limit)
+    }
+
     /// The epoch, once clients are served.
     #[must_use]
     pub const fn serving(&self) -> Option<i64> {

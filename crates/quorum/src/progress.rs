@@ -50,6 +50,8 @@ pub(crate) struct Progress {
     pub(crate) stage: Stage,
     /// The leader's tick after which it is taken for dead.
     pub(crate) deadline: i64,
+    /// When it was last heard of, ms; before the first word never.
+    pub(crate) heard: i64,
     acked: Zxid,
     /// Proposals that it has not acknowledged, and when each was sent.
     owed: VecDeque<(Zxid, i64)>,
@@ -62,6 +64,7 @@ impl Progress {
             kind: LearnerKind::Follower,
             stage: Stage::Unknown,
             deadline,
+            heard: i64::MIN,
             acked: Zxid::ZERO,
             owed: VecDeque::new(),
         }

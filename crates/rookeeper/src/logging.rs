@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Zoned;
+use rookeeper_proto::ids::ServerId;
 use rookeeper_server::config::{LogFormat, LogLevel, LogSettings};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
@@ -10,8 +11,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Starts logging. Later calls change nothing.
-pub(crate) fn start(settings: &LogSettings) {
+/// Starts logging, of the member `me` if the server is one. Later calls change nothing.
+pub(crate) fn start(settings: &LogSettings, me: Option<ServerId>) {
     let level = match settings.level {
         LogLevel::Trace => LevelFilter::TRACE,
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -27,13 +28,24 @@ pub(crate) fn start(settings: &LogSettings) {
         .with_writer(std::io::stderr);
     // A second start in one process keeps the first log.
     let _ = match settings.format {
-        LogFormat::Text => builder.event_format(Lines).try_init(),
+        LogFormat::Text => builder.event_format(Lines::of(me)).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
 }
 
-/// `TIMESTAMP [myid:] - LEVEL [COMPONENT] - MESSAGE`
-struct Lines;
+/// `TIMESTAMP [myid:N] - LEVEL [COMPONENT] - MESSAGE`
+struct Lines {
+    /// Nothing for a server on its own.
+    my_id: String,
+}
+
+impl Lines {
+    fn of(me: Option<ServerId>) -> Self {
+        Self {
+            my_id: me.map(|id| id.to_string()).unwrap_or_default(),
+        }
+    }
+}
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -54,10 +66,55 @@ where
         let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f").to_string();
         write!(
             out,
-            "{time} [myid:] - {:<5} [{component}] - ",
+            "{time} [myid:{}] - {:<5} [{component}] - ",
+            self.my_id,
             meta.level().as_str()
         )?;
         ctx.field_format().format_fields(out.by_ref(), event)?;
         writeln!(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use rookeeper_proto::ids::ServerId;
+    use tracing::info;
+
+    use super::Lines;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What one message looks like behind its time.
+    fn line(me: Option<ServerId>) -> String {
+        let page = Page::default();
+        let written = page.clone();
+        let log = tracing_subscriber::fmt()
+            .event_format(Lines::of(me))
+            .with_writer(move || page.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || info!("word"));
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        text.split_once(" [").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn lines_name_the_member() {
+        let rest = "INFO  [logging::tests] - word\n";
+        assert_eq!(line(Some(ServerId(3))), format!("myid:3] - {rest}"));
+        assert_eq!(line(None), format!("myid:] - {rest}"));
     }
 }

@@ -2,12 +2,14 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "a program reads its environment and speaks to its terminal"
+    reason = "a program reads its environment, opens sockets and speaks to its terminal"
 )]
 
 mod bench;
+mod ensemble;
 mod logging;
 mod server;
 
@@ -38,6 +40,8 @@ enum Job {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// Run all members of an ensemble on this machine, to try things out: a process each, data kept, Ctrl-C stops them.
+    Ensemble(ensemble::Ensemble),
     /// Measure a server of the ZooKeeper protocol.
     Bench(bench::Bench),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     match Arguments::parse().job {
         None => server::run(&[]),
         Some(Job::Server { words }) => server::run(&words),
+        Some(Job::Ensemble(options)) => ensemble::run(&options),
         Some(Job::Bench(bench)) => bench::run(&bench),
     }
 }

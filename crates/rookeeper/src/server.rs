@@ -16,6 +16,8 @@ use crate::logging;
 
 /// Exit code when the log cannot be written (operations 6.2).
 const LOG_FAILED: u8 = 10;
+/// Exit code when the port for elections cannot be opened (operations 6.2).
+const ELECTION_FAILED: u8 = 14;
 /// Exit code of an unexpected error.
 const UNEXPECTED: u8 = 1;
 
@@ -36,7 +38,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
             return ExitCode::from(error.exit_code());
         }
     };
-    logging::start(&settings.log);
+    let me = settings.ensemble.as_ref().map(|ensemble| ensemble.me);
+    logging::start(&settings.log, me);
     raise_descriptor_limit();
     // Before the database is loaded, which may take its time: a lost terminal must not end that either.
     let running = Arc::new(OnceLock::new());
@@ -109,6 +112,10 @@ fn serve(server: Server) -> ExitCode {
         Outcome::Stopped => {
             info!("exiting with code 0");
             ExitCode::SUCCESS
+        }
+        Outcome::ElectionFailed => {
+            error!("exiting with code {ELECTION_FAILED}");
+            ExitCode::from(ELECTION_FAILED)
         }
         Outcome::LogFailed => {
             error!("exiting with code {LOG_FAILED}");

@@ -174,6 +174,20 @@ fn the_exit_code_says_what_was_wrong() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("Unable to access datadir, exiting abnormally"));
 
+    let members = "server.1=a:2888:3888\nserver.2=b:2888:3888\ninitLimit=5\nsyncLimit=2\n";
+    let config = format!("dataDir={}\n{members}", path(""));
+    std::fs::write(path("zoo.cfg"), config).unwrap();
+    for (my_id, code, said) in [
+        ("nobody", 2, "serverid nobody is not a number"),
+        ("9", 1, "My id 9 not in the peer list"),
+    ] {
+        std::fs::write(path("myid"), my_id).unwrap();
+        let output = call(&["server", &path("zoo.cfg")]);
+        assert_eq!(output.status.code(), Some(code));
+        assert!(text(&output.stderr).contains(said));
+    }
+    std::fs::remove_file(path("myid")).unwrap();
+
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = call(&["server", &port, &path("data"), "2000", COMMON[0]]);

@@ -29,7 +29,7 @@ use crate::client_port::{self, BindError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::connections::{ConnectionLimits, Connections};
-use crate::driver::{Digests, Driver, Ended, Gauges, Part};
+use crate::driver::{Digests, Driver, DriverError, Ended, Gauges, Part};
 use crate::election_port::ElectionPortError;
 use crate::inbox::{Inbox, Message};
 use crate::io_threads::{IoThread, IoThreads};
@@ -99,6 +99,8 @@ pub enum Outcome {
     Stopped,
     /// The log failed: nothing more could be acknowledged.
     LogFailed,
+    /// The port for elections could not be opened.
+    ElectionFailed,
 }
 
 /// A running server. Dropping it stops it.
@@ -170,22 +172,14 @@ impl Server {
         let service = Arc::new(service(settings, parts, recovered));
         let (stop, stopping) = watch::channel(false);
         let io = IoThreads::start()?;
-        let mut peers = None;
-        let part = match &service.settings.ensemble {
-            None => part::standalone(&service, proposer),
-            Some(settings) => {
-                let beginnings = Beginnings {
-                    settings,
-                    database: &database,
-                    window,
-                    incomplete,
-                    proposer,
-                    hash_seed: seed,
-                };
-                let thread = peers.insert(IoThread::start("rookeeper-peers")?);
-                part::member(&service, beginnings, thread.handle().clone())?
-            }
+        let beginnings = Beginnings {
+            database: &database,
+            window,
+            incomplete,
+            proposer,
+            hash_seed: seed,
         };
+        let (part, peers) = part::of(&service, beginnings)?;
         let plan = DriverPlan {
             part,
             database,
@@ -360,9 +354,6 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
     let watches = Watches(Mutex::new(WatchTable::new(seed)));
     let gauges = Gauges::default();
     gauges
-        .serving
-        .store(settings.ensemble.is_none(), Ordering::Relaxed);
-    gauges
         .digest_mismatches
         .store(recovered.digest_mismatches, Ordering::Relaxed);
     Service {
@@ -370,6 +361,7 @@ fn service(settings: Settings, parts: Parts, recovered: Recovered) -> Service {
             tree: RwLock::new(recovered.tree),
             watches,
             auth,
+            fresh_until: AtomicI64::new(i64::MAX),
         }),
         inbox: Arc::default(),
         connections: Arc::new(Connections::new(connections)),
@@ -454,6 +446,10 @@ impl Drop for AnnounceEnd<'_> {
 fn outcome_of(ended: Ended) -> Outcome {
     match ended {
         Ok(()) => Outcome::Stopped,
+        Err(DriverError::Election(why)) => {
+            error!(error = %why, "a member that nobody can reach is of no use to its ensemble");
+            Outcome::ElectionFailed
+        }
         Err(why) => {
             error!(error = %why, "the transaction log failed; nothing more can be acknowledged");
             Outcome::LogFailed

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rookeeper_node::conversation::{Answered, Conversation, Fault};
+use rookeeper_node::effect::CloseReason;
 use rookeeper_node::input::{ConnId, Input};
 use rookeeper_node::reads::View;
 use rookeeper_proto::ids::SessionId;
@@ -27,7 +28,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::connection_end::End;
+use crate::connection_end::{self, End, LINGER};
 use crate::connections::Connection;
 use crate::inbox::Message;
 use crate::mailbox::Ending;
@@ -55,10 +56,8 @@ const READS_PER_LOOK: usize = 16;
 const FORGET_CHUNK: usize = 1024;
 /// How long the last frames of a connection, or the answer to a four-letter word, may take to a client that goes on reading.
 const FAREWELL: Duration = Duration::from_secs(30);
-/// How long a closed connection waits for the client to read anything of its last frames.
-const LINGER: Duration = Duration::from_secs(1);
-/// Bytes thrown away while lingering.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Pause before a tree that may be too old is looked at again.
+const STALE_PAUSE: Duration = Duration::from_millis(5);
 
 struct ClientConn<'a> {
     service: &'a Service,
@@ -72,6 +71,10 @@ struct ClientConn<'a> {
     held: usize,
     /// There is more to do than the last turn did, and nothing will come that wakes this connection.
     unfinished: bool,
+    /// The member has no leader: nothing is taken or served until the session goes on.
+    paused: bool,
+    /// The tree may be too old to be shown.
+    stale: bool,
     /// Requests counted in the server's outstanding figure.
     counted: usize,
     /// Figures of this turn, published at its end.
@@ -82,7 +85,10 @@ struct ClientConn<'a> {
 /// Serves one accepted connection until it ends.
 pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut stream: TcpStream) {
     let address = rookeeper_tree::acl::peer_address(peer.ip());
-    let conversation = Conversation::new(conn, address);
+    let mut conversation = Conversation::new(conn, address);
+    if service.settings.ensemble.is_some() {
+        conversation.order_syncs();
+    }
     let who = Arc::clone(conversation.identities());
     let connection = service
         .connections
@@ -98,6 +104,8 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         submit: Vec::new(),
         held: 0,
         unfinished: false,
+        paused: false,
+        stale: false,
         counted: 0,
         batch: Box::default(),
         begun: Instant::now(),
@@ -107,31 +115,17 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
     let gracious = !matches!(end, End::Client | End::Socket(_));
     drop(client);
     if gracious {
-        linger(&mut stream).await;
+        connection_end::linger(&mut stream).await;
     }
-}
-
-/// Lets the client read its last frames: closing a socket with unread input would reset it.
-async fn linger(stream: &mut TcpStream) {
-    let _ = stream.shutdown().await;
-    let mut left = LINGER_BYTES;
-    let mut waste = vec![0; 4096];
-    let drain = async {
-        while let Ok(n @ 1..) = stream.read(&mut waste).await {
-            left = left.saturating_sub(n);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = timeout(LINGER, drain).await;
 }
 
 impl ClientConn<'_> {
     async fn run(&mut self, stream: &mut TcpStream) -> End {
         let (mut read, mut write) = stream.split();
         let end = loop {
-            if std::mem::take(&mut self.unfinished) {
+            if std::mem::take(&mut self.stale) {
+                tokio::time::sleep(STALE_PAUSE).await;
+            } else if std::mem::take(&mut self.unfinished) {
                 tokio::task::yield_now().await;
             } else if let Err(end) = self.wait(&mut read, &mut write).await {
                 break end;
@@ -222,7 +216,11 @@ impl ClientConn<'_> {
                 && self.service.gauges.outstanding.load(Ordering::Relaxed)
                     > self.service.limits.outstanding
         };
-        self.has_room() && self.held < HELD_BYTES && self.conversation.wants_more() && !crowded()
+        !self.paused
+            && self.has_room()
+            && self.held < HELD_BYTES
+            && self.conversation.wants_more()
+            && !crowded()
     }
 
     const fn has_room(&self) -> bool {
@@ -262,7 +260,8 @@ impl ClientConn<'_> {
         loop {
             self.receive()?;
             self.answer()?;
-            let blocked = !self.conversation.wants_more() || !self.has_room();
+            let blocked =
+                self.paused || self.stale || !self.conversation.wants_more() || !self.has_room();
             if blocked || self.unfinished || !self.has_frame() {
                 return Ok(());
             }
@@ -282,7 +281,7 @@ impl ClientConn<'_> {
         let before = self.conversation.outstanding();
         let mono = self.service.clock.mono();
         let mut first_word = self.conversation.session().is_none() && before == 0;
-        while self.conversation.wants_more() {
+        while !self.paused && self.conversation.wants_more() {
             let Some(head) = self.input.first_chunk::<4>() else {
                 break;
             };
@@ -389,6 +388,19 @@ impl ClientConn<'_> {
             self.log_session(session, timeout_ms);
         }
         mail.ending
+            .or_else(|| self.interrupted(mail.interrupted, mail.resumed))
+    }
+
+    /// The member lost its leader, or has one again. What was in flight is not known to be done or not: the client must hear so.
+    fn interrupted(&mut self, interrupted: bool, resumed: bool) -> Option<Ending> {
+        if interrupted && self.conversation.in_flight() > 0 {
+            return Some(Ending::Member(CloseReason::NotServing));
+        }
+        if interrupted || resumed {
+            self.paused = !resumed;
+            self.unfinished |= resumed;
+        }
+        None
     }
 
     fn note_sent(&self, frames: usize) {
@@ -402,6 +414,9 @@ impl ClientConn<'_> {
                 self.conversation.deafen();
                 return Err(End::Ending(ending));
             }
+            if self.paused {
+                return Ok(());
+            }
             self.conversation.submit_writes(&mut self.submit);
             if !self.submit.is_empty() {
                 self.service.inbox.send_all(&mut self.submit);
@@ -410,16 +425,26 @@ impl ClientConn<'_> {
                 return Ok(());
             }
             self.serve_reads()?;
+            if self.stale {
+                return Ok(());
+            }
         }
     }
 
     /// Serves reads one by one until there is no more, no room, or no time.
     fn serve_reads(&mut self) -> Result<(), End> {
         let service = self.service;
+        if !service.replica.is_fresh(service.clock.mono()) {
+            self.stale = true;
+            return Ok(());
+        }
         let tree = service.replica.tree.read();
         // All of it: what it says happened before what is read now.
         if let Some(ending) = self.take_mail(true) {
             return Err(End::Ending(ending));
+        }
+        if self.paused {
+            return Ok(());
         }
         let view = View {
             tree: &tree,

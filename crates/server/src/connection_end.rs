@@ -1,11 +1,15 @@
-//! Why a client connection ended, and what the log says about it.
+//! Why a client connection ended, what the log says about it, and how its socket is closed.
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rookeeper_node::conversation::Fault;
 use rookeeper_node::effect::CloseReason;
 use rookeeper_proto::ids::SessionId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::mailbox::Ending;
@@ -13,6 +17,11 @@ use crate::words::Word;
 
 /// Characters of a fault that are logged: a client may choose its words, but not fill the log.
 const FAULT_TEXT: usize = 200;
+
+/// How long a closed connection waits for the client to read anything of its last frames.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Bytes thrown away while lingering.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -82,4 +91,20 @@ impl End {
             Self::Word(_) => {}
         }
     }
+}
+
+/// Lets the client read its last frames: closing a socket with unread input would reset it.
+pub async fn linger(stream: &mut TcpStream) {
+    let _ = stream.shutdown().await;
+    let mut left = LINGER_BYTES;
+    let mut waste = vec![0; 4096];
+    let drain = async {
+        while let Ok(n @ 1..) = stream.read(&mut waste).await {
+            left = left.saturating_sub(n);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = timeout(LINGER, drain).await;
 }

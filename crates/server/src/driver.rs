@@ -11,22 +11,23 @@
 mod answers;
 pub mod ensemble;
 pub mod history;
+pub mod history_task;
+mod room;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::input::Input;
-use rookeeper_node::limits::RECORD_OVERHEAD;
 use rookeeper_node::sessions::Sessions;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ids::{SessionId, Zxid};
-use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::request::Write;
 use rookeeper_storage::epoch_files::EpochError;
 use rookeeper_storage::log_writer::LogError;
@@ -36,23 +37,21 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::election_port::ElectionPortError;
 use crate::inbox::{Inbox, Message};
 use crate::mailbox::Mailbox;
 use crate::metrics::{LastingCounter, Metrics, Summary};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
+use crate::words::RoleReport;
 use ensemble::Ensemble;
-use history::HistoryError;
+use history_task::HistoryError;
+use room::wait_for_room;
 
-/// Room in the log that is made sure of before a batch is judged, bytes, besides what the batch itself announces: sessions that
-/// end with all their ephemerals announce nothing.
-const LOG_HEADROOM: usize = 4 * 1024 * 1024;
 /// Transactions applied under one write guard: readers wait that long at most.
 const APPLY_CHUNK: usize = 256;
-/// Pause before a full disk is tried again.
-const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
-/// Transactions per entry of the digest history.
-const HASH_INTERVAL: u64 = 128;
+/// The digest history has an entry for each zxid that this divides, so that members can be compared.
+const HASH_INTERVAL: i64 = 128;
 /// Entries of the digest history.
 const HASH_HISTORY: usize = 1024;
 
@@ -76,8 +75,9 @@ pub struct Gauges {
     pub digest_mismatches: AtomicUsize,
     /// Snapshots written.
     pub snapshots: AtomicUsize,
-    /// Clients are served; a member of an ensemble serves nobody without a leader.
-    pub serving: AtomicBool,
+    /// The part this server plays. Whoever drives a member of an ensemble publishes it here, before anything of it can be seen.
+    /// The lock is taken alone.
+    pub role: Mutex<RoleReport>,
 }
 
 /// Everything the loop needs.
@@ -151,6 +151,9 @@ pub enum DriverError {
     /// The history could not be cut, replaced or loaded.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Nobody can ask this member whom it votes for.
+    #[error(transparent)]
+    Election(Arc<ElectionPortError>),
 }
 
 /// How the loop ended.
@@ -160,11 +163,12 @@ struct Turn {
     messages: Vec<Message>,
     effects: Vec<Effect>,
     member_effects: Vec<MemberEffect>,
+    /// What answers effects that were performed.
+    answers: VecDeque<MemberInput>,
     to_apply: Vec<Committed>,
     deliveries: Deliveries,
     touched: Vec<Arc<Mailbox>>,
     hashes: VecDeque<(Zxid, i64)>,
-    applied: u64,
     appended: Option<Zxid>,
     /// Room in the log that a batch wanted and did not get, bytes.
     room_wanted: usize,
@@ -196,11 +200,11 @@ impl Driver {
             messages: Vec::new(),
             effects: Vec::new(),
             member_effects: Vec::new(),
+            answers: VecDeque::new(),
             to_apply: Vec::new(),
             deliveries: Deliveries::default(),
             touched: Vec::new(),
             hashes: VecDeque::new(),
-            applied: 0,
             appended: None,
             room_wanted: 0,
             stopping: false,
@@ -217,42 +221,9 @@ impl Driver {
                 self.tick(&mut turn);
                 next_tick = Instant::now() + self.tick_interval;
             }
-            self.tick_member(&mut turn);
+            self.tick_member(&mut turn)?;
             self.perform(&mut turn)?;
             self.sync(&mut turn)?;
-        }
-        Ok(())
-    }
-
-    /// Asks the log for room before anything is judged, and tells the member when there is none.
-    fn make_room(&mut self, turn: &mut Turn) -> Ended {
-        let Some(database) = &mut self.database else {
-            return Ok(());
-        };
-        let announced: usize = turn.messages.iter().map(announced_bytes).sum();
-        // Once the disk is full, writes resume when what was refused would fit: else small ones would end that state, and large ones
-        // begin it again, all the time.
-        let wanted = announced.max(turn.room_wanted);
-        turn.room_wanted = wanted.min(LOG_HEADROOM);
-        let full = match database.log.reserve(LOG_HEADROOM + wanted) {
-            Ok(()) => {
-                turn.room_wanted = 0;
-                false
-            }
-            Err(LogError::Full(why)) => {
-                if !self.gauges.disk_full.load(Ordering::Relaxed) {
-                    error!(error = %why, "the disk is full: writes are refused, reads are served, writes resume by themselves");
-                }
-                true
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if self.gauges.disk_full.swap(full, Ordering::Relaxed) != full {
-            if !full {
-                info!("the disk has room again: writes resume");
-            }
-            let replica = Arc::clone(&self.replica);
-            self.decide(&replica.tree.read(), Input::DiskFull(full), turn);
         }
         Ok(())
     }
@@ -357,7 +328,9 @@ impl Driver {
                 read_only,
             } => {
                 self.apply(turn);
-                self.answer_connect(conn, response, read_only, &mut turn.touched);
+                if !self.went_on(conn, &response) {
+                    self.answer_connect(conn, response, read_only, &mut turn.touched);
+                }
             }
             Effect::Refuse {
                 to,
@@ -443,8 +416,7 @@ impl Driver {
                     .fetch_add(1, Ordering::Relaxed);
                 error!(zxid = %committed.header.zxid, "the digest of the tree is not the one its transaction promised");
             }
-            turn.applied += 1;
-            if turn.applied.is_multiple_of(HASH_INTERVAL) {
+            if committed.header.zxid.0 % HASH_INTERVAL == 0 {
                 if turn.hashes.len() == HASH_HISTORY {
                     turn.hashes.pop_front();
                 }
@@ -459,49 +431,12 @@ impl Driver {
     }
 }
 
-/// Tries again while the disk is full: what was judged must reach the log. Room was made sure of before, so this waits only when
-/// there is no preallocation, or when a transaction is larger than anybody announced. Who is told to stop waits no longer.
-fn wait_for_room<T>(
-    inbox: &Inbox,
-    mut attempt: impl FnMut() -> Result<T, LogError>,
-) -> Result<T, LogError> {
-    loop {
-        match attempt() {
-            Err(LogError::Full(why)) if !inbox.is_stopping() => {
-                warn!(error = %why, "the log waits for room on the disk");
-                std::thread::sleep(FULL_DISK_PAUSE);
-            }
-            done => return done,
-        }
-    }
-}
-
 fn paths_in(message: &Message) -> impl Iterator<Item = &str> {
     let write = match message {
         Message::Input(Input::Write(request)) => Some(&request.write),
         _ => None,
     };
     write.into_iter().flat_map(Write::paths)
-}
-
-fn announced_bytes(message: &Message) -> usize {
-    match message {
-        Message::Input(Input::Write(request)) => request.write.size_hint() * 2 + RECORD_OVERHEAD,
-        Message::Input(_) => RECORD_OVERHEAD,
-        // What other servers propose.
-        Message::Tied(_, inputs) => inputs.iter().map(proposed_bytes).sum(),
-        _ => 0,
-    }
-}
-
-fn proposed_bytes(input: &MemberInput) -> usize {
-    match input {
-        MemberInput::FromLeader(
-            FromLeader::Proposal { txn, .. } | FromLeader::Inform { txn, .. },
-        ) => txn.len() + RECORD_OVERHEAD,
-        MemberInput::FromLearner { .. } => RECORD_OVERHEAD,
-        _ => 0,
-    }
 }
 
 fn log_notice(notice: Notice) {

@@ -14,7 +14,7 @@ use rookeeper_tree::tree::Tree;
 use tokio::sync::oneshot;
 
 use crate::driver::DriverReport;
-use crate::driver::history::HistoryDone;
+use crate::driver::history_task::HistoryDone;
 use crate::quorum_port::Tie;
 use crate::quorum_port::leader::{ImageFault, Reached};
 use crate::quorum_port::learners::Joined;

@@ -49,6 +49,10 @@ pub struct Mail {
     pub last_zxid: Zxid,
     /// The session begins, with its timeout in ms.
     pub opened: Option<(SessionId, i32)>,
+    /// The member lost its leader: what was in flight then is not answered.
+    pub interrupted: bool,
+    /// A session may go on, after it was interrupted.
+    pub resumed: bool,
     /// Write out, then close.
     pub ending: Option<Ending>,
 }
@@ -134,6 +138,21 @@ impl Mailbox {
         }
     }
 
+    /// Tells the connection that the member has lost its leader.
+    pub fn interrupt(&self) {
+        let mut mail = self.mail.lock();
+        mail.interrupted = true;
+        mail.resumed = false;
+        drop(mail);
+        self.wake();
+    }
+
+    /// Tells the connection that its session goes on with a new leader.
+    pub fn resume(&self) {
+        self.mail.lock().resumed = true;
+        self.wake();
+    }
+
     /// Asks the connection to end.
     pub fn end(&self, ending: Ending) {
         self.mail.lock().ending.get_or_insert(ending);
@@ -209,6 +228,8 @@ impl Mailbox {
             other_bytes: std::mem::take(&mut mail.other_bytes),
             last_zxid: mail.last_zxid,
             opened: mail.opened.take(),
+            interrupted: std::mem::take(&mut mail.interrupted),
+            resumed: std::mem::take(&mut mail.resumed),
             ending: mail.ending,
         }
     }

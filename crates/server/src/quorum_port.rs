@@ -48,15 +48,19 @@ pub struct QuorumPortLimits {
     pub connect: Duration,
     /// How long a learner waits for the next bytes of a state (`initLimit`).
     pub image: Duration,
+    /// The longest pause between two tries (`leaderConnectDelayDuringRetryMs`).
+    pub pause: Duration,
     /// `tcpKeepAlive`.
     pub keep_alive: bool,
+    /// Small packets leave at once (`leader.nodelay`, `follower.nodelay`).
+    pub nodelay: bool,
 }
 
-/// Small packets leave at once, and a dead host is noticed where that is configured.
-fn prepare(socket: &TcpStream, keep_alive: bool) -> io::Result<()> {
+/// A dead host is noticed where that is configured.
+fn prepare(socket: &TcpStream, limits: &QuorumPortLimits) -> io::Result<()> {
     socket.set_nonblocking(false)?;
-    socket.set_nodelay(true)?;
-    if keep_alive {
+    socket.set_nodelay(limits.nodelay)?;
+    if limits.keep_alive {
         let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE);
         SockRef::from(socket).set_tcp_keepalive(&keep_alive)?;
     }

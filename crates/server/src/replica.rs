@@ -6,6 +6,7 @@
 //! Lock order: tree, then watches or a mailbox. Nobody takes the tree while holding either.
 
 use std::ops::DerefMut;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rookeeper_node::reads::WatchGate;
@@ -22,6 +23,16 @@ pub struct Replica {
     pub watches: Watches,
     /// Providers and super users.
     pub auth: AuthConfig,
+    /// Until when the tree may be shown, monotonic ms: a member that was cut off, or stood still, must hear of the others first.
+    pub fresh_until: AtomicI64,
+}
+
+impl Replica {
+    /// True while the tree may be shown.
+    #[must_use]
+    pub fn is_fresh(&self, mono: i64) -> bool {
+        mono <= self.fresh_until.load(Ordering::Relaxed)
+    }
 }
 
 /// The watch table behind its lock.

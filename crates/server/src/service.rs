@@ -16,6 +16,7 @@ use crate::inbox::Inbox;
 use crate::large_requests::LargeRequests;
 use crate::metrics::Metrics;
 use crate::replica::Replica;
+use crate::words::RoleReport;
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -58,4 +59,13 @@ pub struct Service {
     pub dirs: DataDirs,
     /// How they are reached.
     pub disk: Arc<dyn Disk>,
+}
+
+impl Service {
+    /// The part this server plays now.
+    #[must_use]
+    pub fn role(&self) -> RoleReport {
+        let published = *self.gauges.role.lock();
+        RoleReport::of_server(published, self.settings.ensemble.is_some())
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rookeeper_node::input::ConnId;
 use rookeeper_proto::code::OpCode;
+use rookeeper_proto::ids::SessionId;
 use rookeeper_tree::quota::{self, Limits, Usage};
 use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::{Summary, Table, WatcherId};
@@ -24,8 +25,8 @@ use crate::metrics::Tally;
 use crate::service::Service;
 use crate::words::{
     self, Bucket, Command, Configuration, ConnectionEntry, DirectorySizes, Environment, Interest,
-    Mode, MonitorPart, NO_OPERATION, Needs, QuotaEntry, Report, ServerPart, SessionEntry,
-    SessionsPart, TraceMask, WatchSummary, Word,
+    MonitorPart, NO_OPERATION, Needs, QuotaEntry, Report, Role, RoleReport, ServerPart,
+    SessionEntry, SessionsPart, TraceMask, WatchSummary, Word,
 };
 
 /// The connection expiry that `dump` shows goes in steps of this, ms.
@@ -38,7 +39,9 @@ pub async fn answer(service: &Service, word: Word, extra: &[u8], asker: ConnId) 
     if !word.is_allowed(&service.settings.client.words, read_only) {
         return word.refusal_text().into_bytes();
     }
-    let report = report(service, words::needs(word), asker).await;
+    let published = service.role();
+    let needs = words::needs(word, published.role);
+    let report = report(service, published, needs, asker).await;
     let answer = words::answer(word, &report, extra);
     if let Some(command) = answer.command {
         obey(service, command);
@@ -63,10 +66,9 @@ fn obey(service: &Service, command: Command) {
     }
 }
 
-async fn report(service: &Service, needs: Needs, asker: ConnId) -> Report {
+async fn report(service: &Service, published: RoleReport, needs: Needs, asker: ConnId) -> Report {
     let mut report = Report {
-        serving: true,
-        mode: Mode::Standalone,
+        role: published.role,
         version: words::version_text(env!("ROOKEEPER_BUILD_DATE")),
         trace_mask: TraceMask(service.trace_mask.load(Relaxed)),
         ..Report::default()
@@ -81,7 +83,7 @@ async fn report(service: &Service, needs: Needs, asker: ConnId) -> Report {
             .listen
             .as_ref()
             .map(|listen| listen.port);
-        report.configuration = Configuration::standalone(&service.settings, port);
+        report.configuration = Configuration::of(&service.settings, port);
     }
     if needs.directory_sizes || needs.configuration {
         report.directory_sizes = directory_sizes(service);
@@ -101,6 +103,7 @@ async fn report(service: &Service, needs: Needs, asker: ConnId) -> Report {
             .collect();
         if needs.sessions {
             report.sessions = sessions(service, &driver);
+            report.sessions.global = global_sessions(&service.replica.tree.read(), published.role);
         }
     }
     if needs.watch_summary {
@@ -122,7 +125,7 @@ async fn report(service: &Service, needs: Needs, asker: ConnId) -> Report {
         report.watches_by_path = watches_by_path(service);
     }
     if needs.monitor {
-        report.monitor = monitor(service);
+        report.monitor = monitor(service, published.since_ms);
     }
     report
 }
@@ -143,7 +146,7 @@ fn server(service: &Service) -> ServerPart {
         connections: service.connections.len() as u64,
         zxid: tree.last_zxid().0,
         node_count: tree.node_count() as u64,
-        proposals: None,
+        proposals: service.metrics.proposals().view(),
     }
 }
 
@@ -239,7 +242,17 @@ fn sessions(service: &Service, driver: &DriverReport) -> SessionsPart {
     SessionsPart {
         buckets,
         ephemerals: ephemerals(&service.replica.tree.read()),
+        global: Vec::new(),
         connections: connection_buckets(service, offset),
+    }
+}
+
+/// Sessions as a learner knows them: that they are, not when they end.
+fn global_sessions(tree: &Tree, role: Role) -> Vec<(i64, u64)> {
+    let of = |(session, timeout): (SessionId, i32)| (session.0, u64::from(timeout.unsigned_abs()));
+    match role.is_learner() {
+        true => tree.sessions().map(of).collect(),
+        false => Vec::new(),
     }
 }
 
@@ -312,7 +325,7 @@ fn watches_by_path(service: &Service) -> Vec<(String, Vec<i64>)> {
         .collect()
 }
 
-fn monitor(service: &Service) -> MonitorPart {
+fn monitor(service: &Service, since_ms: i64) -> MonitorPart {
     let watches = service.replica.watches.0.lock().len() as u64;
     let tree = service.replica.tree.read();
     MonitorPart {
@@ -326,9 +339,15 @@ fn monitor(service: &Service) -> MonitorPart {
             .ok()
             .map(|dir| dir.count() as u64),
         max_file_descriptors: getrlimit(Resource::Nofile).current,
-        uptime_ms: service.clock.mono().unsigned_abs(),
+        uptime_ms: uptime(service, since_ms),
         quotas: quotas(&tree),
     }
+}
+
+/// How long the present part has been played.
+fn uptime(service: &Service, since_ms: i64) -> u64 {
+    let lasted = service.clock.mono().saturating_sub(since_ms);
+    u64::try_from(lasted).unwrap_or_default()
 }
 
 /// Quotas summed up by the first component of their paths.

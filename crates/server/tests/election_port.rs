@@ -177,6 +177,7 @@ fn zookeeper_2164_a_peer_that_does_not_answer_delays_nobody_and_is_not_gone() {
     let mut one = Member::start(&runtime, 1);
     let mut settings = config(3, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_millis(200);
+    settings.handshake_timeout = Duration::from_millis(200);
     let mut three = Member::with(&runtime, settings);
     let hole = BlackHole::new();
     three.knows(&[(1, one.address()), (2, hole.address)]);
@@ -202,10 +203,29 @@ fn a_dead_address_of_several_costs_a_moment() {
 }
 
 #[test]
+fn of_two_addresses_that_answer_one_is_used() {
+    let runtime = Runtime::new().unwrap();
+    let places = ["127.0.0.1:0", "127.0.0.1:0"].map(|at| TcpListener::bind(at).unwrap());
+    let two = Member::start(&runtime, 2);
+    let at = places
+        .each_ref()
+        .map(|place| (1, place.local_addr().unwrap()));
+    two.knows(&at);
+    two.send(1, 5);
+    std::thread::sleep(QUIET);
+    let tried = places.iter().filter(|place| {
+        place.set_nonblocking(true).unwrap();
+        place.accept().is_ok()
+    });
+    assert_eq!(tried.count(), 1);
+}
+
+#[test]
 fn a_peer_of_several_addresses_is_gone_when_all_refuse() {
     let runtime = Runtime::new().unwrap();
     let mut settings = config(2, "127.0.0.1:0");
     settings.connect_timeout = Duration::from_millis(500);
+    settings.handshake_timeout = Duration::from_millis(500);
     let mut two = Member::with(&runtime, settings);
     let hole = BlackHole::new();
     two.knows(&[(1, nowhere()), (1, hole.address)]);

@@ -19,7 +19,7 @@ use rookeeper_proto::txn::{CreateKind, CreateTxn, SetAclTxn, SetDataTxn, Txn, Tx
 
 use crate::acl_table::AclId;
 use crate::quota::{self, Usage};
-use crate::tree::Tree;
+use crate::tree::{CONFIG_PATH, Tree};
 use crate::znode::NodeId;
 
 /// What became of a transaction, for the reply.
@@ -271,6 +271,18 @@ impl Tree {
         }
     }
 
+    /// Shows the membership of the ensemble in `/zookeeper/config`, outside of any transaction: each server shows its own, from
+    /// the time at which it started, ms since 1970 (quorum protocol 3.9 step 2). The digest does not cover it.
+    pub fn show_config(&mut self, text: &[u8], version: i64, since: i64) {
+        if let Some(id) = self.find(CONFIG_PATH) {
+            self.replace_data(id, CONFIG_PATH, Some(text), |znode| {
+                znode.version = -1;
+                znode.mzxid = Zxid(version);
+                znode.mtime = since;
+            });
+        }
+    }
+
     /// Removes the ephemerals of sessions that do not exist, when a server begins to lead or to stand alone: without a
     /// transaction, at the last zxid (disk formats 5.1 step 7). Returns the removed paths, ascending.
     ///
@@ -362,5 +374,24 @@ const fn owner_of(kind: CreateKind, session: SessionId) -> Owner {
         CreateKind::Plain { .. } | CreateKind::WithStat { .. } => Owner::None,
         CreateKind::Container => Owner::Container,
         CreateKind::Ttl { ttl } => Owner::Ttl(ttl),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rookeeper_proto::ids::Zxid;
+
+    use crate::tree::{CONFIG_PATH, Tree, TreeOptions};
+
+    #[test]
+    fn a_configuration_is_shown_without_a_trace_in_the_digest() {
+        let mut tree = Tree::new(TreeOptions::default());
+        tree.show_config(b"server.1=a:1:2:participant\nversion=7", 7, 99);
+        assert_eq!(tree.digest(), 1_371_985_504);
+        let shown = tree.get(CONFIG_PATH).unwrap();
+        assert_eq!(shown.data().unwrap().len(), 36);
+        let stat = shown.stat();
+        assert_eq!((stat.version, stat.mzxid, stat.mtime), (-1, Zxid(7), 99));
+        assert_eq!(tree.last_zxid(), Zxid::ZERO);
     }
 }

@@ -219,18 +219,6 @@ impl Tree {
         self.last_zxid = self.last_zxid.max(beginning);
     }
 
-    /// Shows the membership of the ensemble in `/zookeeper/config`, outside of any transaction: each server shows its own, from
-    /// the time at which it started, ms since 1970 (quorum protocol 3.9 step 2). The digest does not cover it.
-    pub fn show_config(&mut self, text: &[u8], version: i64, since: i64) {
-        if let Some(id) = self.find(CONFIG_PATH) {
-            self.replace_data(id, CONFIG_PATH, Some(text), |znode| {
-                znode.version = -1;
-                znode.mzxid = Zxid(version);
-                znode.mtime = since;
-            });
-        }
-    }
-
     /// The digest of all znodes (disk formats 4.4).
     #[must_use]
     pub const fn digest(&self) -> i64 {
@@ -666,18 +654,6 @@ mod tests {
         assert_eq!(tree.get(CONFIG_PATH).unwrap().stat().aversion, -1);
         assert_eq!(tree.descendants("/"), Some(3));
         assert_eq!(tree.descendants("/zookeeper"), Some(2));
-    }
-
-    #[test]
-    fn a_configuration_is_shown_without_a_trace_in_the_digest() {
-        let mut tree = Tree::new(TreeOptions::default());
-        tree.show_config(b"server.1=a:1:2:participant\nversion=7", 7, 99);
-        assert_eq!(tree.digest(), 1_371_985_504);
-        let shown = tree.get(CONFIG_PATH).unwrap();
-        assert_eq!(shown.data().unwrap().len(), 36);
-        let stat = shown.stat();
-        assert_eq!((stat.version, stat.mzxid, stat.mtime), (-1, Zxid(7), 99));
-        assert_eq!(tree.last_zxid(), Zxid::ZERO);
     }
 
     #[test]

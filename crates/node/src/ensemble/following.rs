@@ -53,6 +53,10 @@ impl Following {
         self.forwarder.is_some()
     }
 
+    pub(super) const fn fresh_until(&self) -> i64 {
+        self.learner.fresh_until()
+    }
+
     pub(super) const fn wants_more(&self) -> bool {
         self.learner.wants_more()
     }

@@ -11,6 +11,7 @@ use rookeeper_proto::packet::from_learner::ForwardedRequest;
 use rookeeper_quorum::committed::Entry;
 use rookeeper_quorum::epoch;
 use rookeeper_quorum::leader::Leader;
+use rookeeper_quorum::leader::census::Census;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput, StepDown};
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::tree::Tree;
@@ -57,6 +58,14 @@ impl Leading {
 
     pub(super) const fn is_serving(&self) -> bool {
         self.proposer.is_some()
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.leader.census()
+    }
+
+    pub(super) fn fresh_until(&self, now: i64) -> i64 {
+        self.leader.fresh_until(now)
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -83,10 +83,9 @@ impl Member {
     pub(super) fn introduce(&mut self, tree: &Tree, now: Now, effects: &mut Vec<MemberEffect>) {
         let Role::Joining = self.role else { return };
         let me = self.config.proposer.server;
-        let role = self.config.membership.member(me);
         let config = LearnerConfig {
             me,
-            role: role.map_or(self.config.vocation, |member| member.role),
+            role: self.vocation(),
             config_version: self.config.membership.version(),
             tick_ms: self.config.proposer.tick_ms,
             init_limit: self.config.init_limit,

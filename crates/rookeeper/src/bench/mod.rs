@@ -5,6 +5,7 @@
 
 mod append;
 mod echo;
+mod failover;
 mod fanout;
 mod load;
 mod meter;
@@ -100,6 +101,15 @@ enum What {
     },
     /// Records appended and synced without a server: the ceiling of writes.
     Append(AppendOptions),
+    /// Ends the leader of an ensemble while a client of another member (--server) writes.
+    Failover {
+        /// The leader's process.
+        #[arg(long)]
+        leader: u32,
+        /// It is told to stop, instead of being killed.
+        #[arg(long)]
+        graceful: bool,
+    },
     /// What hurts a server most.
     Worst {
         #[command(subcommand)]
@@ -189,6 +199,7 @@ async fn measure(bench: &Bench) -> io::Result<Value> {
             Ok(Value::Null)
         }
         What::Append(options) => append::append(options),
+        What::Failover { leader, graceful } => failover::run(server, *leader, *graceful).await,
         What::Worst { case } => worst::run(server, pid, case).await,
     }
 }

@@ -220,6 +220,11 @@ impl Connection {
         Ok(self.session)
     }
 
+    /// What a client must remember to come back.
+    pub(super) fn session(&self) -> Session {
+        self.session.clone()
+    }
+
     /// Its socket, with what was read and not looked at lost.
     pub(super) fn into_stream(self) -> TcpStream {
         self.stream

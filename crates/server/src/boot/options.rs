@@ -107,7 +107,9 @@ pub(super) fn quorum_limits(settings: &Settings, ensemble: &EnsembleSettings) ->
         packet: (limits.max_buffer as usize).saturating_add(limits.max_buffer_extra as usize),
         connect: ticks(ensemble.connect_limit),
         image: ticks(ensemble.init_limit),
+        pause: ensemble.leader_connect_pause,
         keep_alive: ensemble.tcp_keep_alive,
+        nodelay: ensemble.follower_nodelay,
     }
 }
 

@@ -18,14 +18,29 @@ use super::{StartError, options};
 use crate::clock::wall;
 use crate::config::EnsembleSettings;
 use crate::driver::Part;
-use crate::driver::ensemble::{Ensemble, ShownConfig, Work};
+use crate::driver::ensemble::{Ensemble, Kept, ShownConfig};
+use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
-use crate::quorum_port::Tie;
+use crate::io_threads::IoThread;
 use crate::quorum_port::learners::{LearnerPort, LearnerPortConfig};
+use crate::quorum_port::{QuorumPortLimits, Tie};
 use crate::service::Service;
 
+/// What the settings say, and the thread that speaks with the other servers.
+pub(super) fn of(
+    service: &Service,
+    beginnings: Beginnings<'_>,
+) -> Result<(Part, Option<IoThread>), StartError> {
+    let Some(settings) = &service.settings.ensemble else {
+        return Ok((standalone(service, beginnings.proposer), None));
+    };
+    let thread = IoThread::start("rookeeper-peers")?;
+    let part = member(service, settings, beginnings, thread.handle().clone())?;
+    Ok((part, Some(thread)))
+}
+
 /// A server of its own.
-pub(super) fn standalone(service: &Service, config: ProposerConfig) -> Part {
+fn standalone(service: &Service, config: ProposerConfig) -> Part {
     let tree = service.replica.tree.read();
     let member = Standalone::new(config, &tree, service.clock.now());
     Part::Standalone(Box::new(member))
@@ -33,7 +48,6 @@ pub(super) fn standalone(service: &Service, config: ProposerConfig) -> Part {
 
 /// What a member begins with, besides what the server has.
 pub(super) struct Beginnings<'a> {
-    pub(super) settings: &'a EnsembleSettings,
     pub(super) database: &'a Database,
     pub(super) window: CommittedWindow,
     /// Transactions that were durable here may be missing.
@@ -43,13 +57,13 @@ pub(super) struct Beginnings<'a> {
 }
 
 /// A member of an ensemble. It looks for a leader from now on.
-pub(super) fn member(
+fn member(
     service: &Service,
+    settings: &EnsembleSettings,
     beginnings: Beginnings<'_>,
     runtime: Handle,
 ) -> Result<Part, StartError> {
     let Beginnings {
-        settings,
         database,
         window,
         incomplete,
@@ -68,11 +82,7 @@ pub(super) fn member(
             "the history is incomplete: this member votes for nobody until it has the state of a leader"
         );
     }
-    let shown = ShownConfig {
-        text: settings.membership.to_string(),
-        version: settings.membership.version(),
-        since: wall(),
-    };
+    let shown = ShownConfig::of(&settings.membership, wall());
     shown.show(&mut service.replica.tree.write());
     let standing = Standing {
         accepted: epochs.accepted(),
@@ -90,7 +100,10 @@ pub(super) fn member(
     let learners = LearnerPortConfig {
         addresses: quorum_addresses(&settings.membership, settings.me),
         listen_on_all: settings.listen_on_all_ips,
-        limits,
+        limits: QuorumPortLimits {
+            nodelay: settings.leader_nodelay,
+            ..limits
+        },
     };
     Ok(Part::Ensemble(Box::new(Ensemble {
         member,
@@ -99,6 +112,10 @@ pub(super) fn member(
         election,
         learners: LearnerPort::new(learners, inbox, runtime.clone()),
         leader: None,
+        quorum_size: settings.membership.voters().count() as u64,
+        following: settings.me,
+        leads: false,
+        leader_serves: settings.leader_serves,
         quorum_addresses: all_quorum_addresses(&settings.membership),
         limits,
         tree_options: options::tree_options(&service.settings, hash_seed),
@@ -108,6 +125,7 @@ pub(super) fn member(
         tie: Tie::default(),
         work: Work::Idle,
         held: VecDeque::new(),
+        kept: Kept::default(),
     })))
 }
 
@@ -124,6 +142,7 @@ fn election_port(settings: &EnsembleSettings) -> ElectionPortConfig {
         own: own.map_or_else(Vec::new, election_addresses),
         listen_on_all: settings.listen_on_all_ips,
         connect_timeout: settings.connect_timeout,
+        handshake_timeout: settings.handshake_timeout,
         keep_alive: settings.tcp_keep_alive,
         bind_retries: settings.election_bind_retries,
         multi_address: settings.multi_address,

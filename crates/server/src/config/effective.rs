@@ -239,8 +239,6 @@ impl EnsembleSettings {
             ("fastleader.minNotificationInterval", self.min_notification),
             ("fastleader.maxNotificationInterval", self.max_notification),
             ("leaderConnectDelayDuringRetryMs", self.leader_connect_pause),
-            ("observer.reconnectDelayMs", self.observer_reconnect_delay),
-            ("observer.election.DelayMs", self.observer_election_delay),
         ] {
             push(rows, name, pause.as_millis());
         }

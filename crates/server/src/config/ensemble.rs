@@ -108,8 +108,6 @@ fn settings(
         min_notification,
         max_notification,
         leader_connect_pause: reader.millis("leaderConnectDelayDuringRetryMs", NOT_NEGATIVE),
-        observer_reconnect_delay: reader.millis("observer.reconnectDelayMs", NOT_NEGATIVE),
-        observer_election_delay: reader.millis("observer.election.DelayMs", NOT_NEGATIVE),
         commit_log_count: at_least(reader, "commitLogCount", COMMIT_LOG_LEAST) as usize,
         force_snapshot_sync: reader.flag("forceSnapshotSync"),
         snapshot_size_factor: snapshot_size_factor(reader),

@@ -5,8 +5,9 @@
 //! turns that into [`Settings`], warnings or one refusal. Between them stands one table of keys ([`keys`]), from
 //! which `docs/config.md` is generated.
 //!
-//! This room reads configuration files and `myid`, and nothing else: it looks at no other part of a data directory, opens no port, reads no
-//! environment variable and writes no log. Checks that need the disk belong to whoever starts the server.
+//! This room reads configuration files and the file `myid`, and nothing else: of a data directory it looks at nothing
+//! more, it opens no port, reads no environment variable and writes no log. Checks that need the disk belong to whoever
+//! starts the server.
 //!
 //! Invariants:
 //! - No written key is dropped in silence: it changes [`Settings`], or causes a [`Warning`], or refuses the start.

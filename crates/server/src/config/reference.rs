@@ -50,7 +50,7 @@ names with that beginning. Keys that are not listed are ignored with a warning.
 Deviations from ZooKeeper 3.9: old snapshots and logs are purged every hour unless `autopurge.purgeInterval=0`;
 the four-letter words that only read cheaply are allowed unless `4lw.commands.whitelist` says otherwise; unknown
 authentication providers are refused; session timeouts below -1, negative ticks and client ports out of range are
-refused.
+refused; in `myid` blanks around the number are dropped.
 ";
 
 /// The whole text of `docs/config.md`.

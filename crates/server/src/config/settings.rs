@@ -96,10 +96,6 @@ pub struct EnsembleSettings {
     pub max_notification: Duration,
     /// Pause between attempts to connect to the leader (`leaderConnectDelayDuringRetryMs`).
     pub leader_connect_pause: Duration,
-    /// How long an observer waits before it returns to an ensemble it lost (`observer.reconnectDelayMs`).
-    pub observer_reconnect_delay: Duration,
-    /// How long an observer waits before an election (`observer.election.DelayMs`).
-    pub observer_election_delay: Duration,
     /// Committed transactions kept in memory for learners, at least 500 (`commitLogCount`).
     pub commit_log_count: usize,
     /// Learners get whole states only (`forceSnapshotSync`).

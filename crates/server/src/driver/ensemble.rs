@@ -8,37 +8,37 @@
 //! - An answer is handed in when the matter is durable, and before any other input.
 //! - While the history is worked on ([`super::history`]) the member hears nothing but ballots; the rest waits, in order.
 
+mod clients;
+mod perform;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rookeeper_node::effect::{CloseReason, Effect};
-use rookeeper_node::ensemble::Member;
+use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
+use rookeeper_node::ensemble::{Duty, Member};
 use rookeeper_node::input::Input;
 use rookeeper_proto::ballot::Address;
-use rookeeper_proto::ids::{ServerId, Zxid};
+use rookeeper_proto::ids::ServerId;
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::FromLearner;
-use rookeeper_quorum::learner::effect::Departure;
-use rookeeper_quorum::progress::LearnerId;
-use rookeeper_quorum::sync_plan::LogRange;
+use rookeeper_quorum::membership::Membership;
 use rookeeper_storage::epochs::Epochs;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use tokio::runtime::Handle;
-use tracing::{error, info, warn};
 
-use super::history::{self, HistoryDone, HistoryError, HistoryTask, Outcome};
-use super::{Digests, Driver, Ended, Part, Turn};
+use super::history::Work;
+use super::{Driver, DriverError, Ended, Part, Turn};
 use crate::election_port::ElectionPort;
 use crate::inbox::Message;
-use crate::mailbox::Ending;
-use crate::quorum_port::leader::{ImageFault, LeaderLink};
+use crate::quorum_port::leader::LeaderLink;
 use crate::quorum_port::learners::LearnerPort;
 use crate::quorum_port::{QuorumPortLimits, Tie};
+use crate::words::{Leadership, Role};
+pub use clients::Kept;
 
 /// A member, and its ways to the others.
 #[derive(Debug)]
@@ -55,6 +55,14 @@ pub struct Ensemble {
     pub learners: LearnerPort,
     /// The leader, while this server follows.
     pub leader: Option<LeaderLink>,
+    /// Voters in the membership.
+    pub quorum_size: u64,
+    /// It leads, or is about to.
+    pub leads: bool,
+    /// While it leads it serves clients too (`leaderServes`).
+    pub leader_serves: bool,
+    /// Whom it follows, or followed last.
+    pub following: ServerId,
     /// Where the others lead.
     pub quorum_addresses: BTreeMap<ServerId, Vec<Address>>,
     /// Of connections to a leader.
@@ -73,53 +81,40 @@ pub struct Ensemble {
     pub work: Work,
     /// What waits until that is done.
     pub held: VecDeque<Message>,
+    /// Clients between two leaders.
+    pub kept: Kept,
 }
 
 /// The configuration as clients see it.
 #[derive(Debug)]
 pub struct ShownConfig {
     /// With its version.
-    pub text: String,
+    text: String,
     /// Of the configuration.
-    pub version: i64,
+    version: i64,
     /// When this server started, ms since 1970.
-    pub since: i64,
+    since: i64,
 }
 
 impl ShownConfig {
+    /// As a server shows it that started at `since`.
+    #[must_use]
+    pub fn of(membership: &Membership, since: i64) -> Self {
+        Self {
+            text: membership.to_string(),
+            version: membership.version(),
+            since,
+        }
+    }
+
     /// Puts it into a tree.
     pub fn show(&self, tree: &mut Tree) {
         tree.show_config(self.text.as_bytes(), self.version, self.since);
     }
 }
 
-/// What is being done to the history as a whole.
-#[derive(Debug, Default)]
-pub enum Work {
-    /// Nothing.
-    #[default]
-    Idle,
-    /// A snapshot must end before this may begin.
-    Wanted(WorkKind),
-    /// A thread does it.
-    Running,
-}
-
-/// What can be done to it.
-#[derive(Debug, Clone, Copy)]
-pub enum WorkKind {
-    /// End it.
-    Truncate(Zxid),
-    /// Receive another one.
-    Receive(Zxid),
-    /// Load it again.
-    Reload,
-    /// Replace it by what was received.
-    Replace,
-}
-
 impl Driver {
-    fn ensemble(&mut self) -> Option<&mut Ensemble> {
+    pub(super) fn ensemble(&mut self) -> Option<&mut Ensemble> {
         match &mut self.part {
             Part::Ensemble(ensemble) => Some(ensemble),
             Part::Standalone(_) => None,
@@ -148,8 +143,31 @@ impl Driver {
         })
     }
 
+    /// Tells connections and operators what this member is now.
+    fn publish(&mut self) {
+        let mono = self.clock.mono();
+        let Part::Ensemble(ensemble) = &self.part else {
+            return;
+        };
+        let fresh_until = ensemble.member.fresh_until(mono);
+        self.replica
+            .fresh_until
+            .store(fresh_until, Ordering::Relaxed);
+        let role = ensemble.role();
+        let mut published = self.gauges.role.lock();
+        if published.role.name() != role.name() {
+            published.since_ms = mono;
+        }
+        published.role = role;
+    }
+
     /// Tells the member the time when it is due, between the usual ticks.
-    pub(super) fn tick_member(&mut self, turn: &mut Turn) {
+    pub(super) fn tick_member(&mut self, turn: &mut Turn) -> Ended {
+        if let Some(failure) = self.ensemble().and_then(|e| e.election.failure()) {
+            return Err(DriverError::Election(failure));
+        }
+        self.give_clients_up();
+        self.publish();
         let mono = self.clock.mono();
         let due = self.ensemble().is_some_and(|ensemble| {
             let deadline = ensemble.member.deadline();
@@ -159,6 +177,7 @@ impl Driver {
             let replica = Arc::clone(&self.replica);
             self.decide(&replica.tree.read(), Input::Tick, turn);
         }
+        Ok(())
     }
 
     pub(super) fn take_as_member(&mut self, messages: Vec<Message>, turn: &mut Turn) -> Ended {
@@ -198,7 +217,10 @@ impl Driver {
 
     fn take_one(&mut self, message: Message, turn: &mut Turn) -> Ended {
         match message {
-            Message::Input(input) => self.hear(MemberInput::Local(input), turn),
+            Message::Input(input) => match self.kept(input) {
+                Some(input) => self.hear(MemberInput::Local(input), turn),
+                None => Ok(()),
+            },
             Message::Member(input) => self.hear(input, turn),
             Message::Tied(tie, inputs) => self.hear_tied(tie, inputs, turn),
             Message::Joined(tie, joined) => {
@@ -225,12 +247,31 @@ impl Driver {
             Message::History(done) => self.worked(*done, turn),
             Message::SnapshotEnded => {
                 self.note(Message::SnapshotEnded, turn);
-                self.work_when_possible(turn)
+                self.work_when_possible()
             }
             other => {
                 self.note(other, turn);
                 Ok(())
             }
+        }
+    }
+
+    /// Keeps a client that connects while there is no leader; gives back what is for the member.
+    fn kept(&mut self, input: Input) -> Option<Input> {
+        let ensemble = self.ensemble()?;
+        match input {
+            Input::Connect { conn, .. } if ensemble.leads && !ensemble.leader_serves => {
+                self.turn_away(conn);
+                None
+            }
+            Input::Connect { conn, request } if !ensemble.member.is_serving() => {
+                ensemble.kept.keep(conn, request)
+            }
+            Input::Disconnected(conn) => {
+                ensemble.kept.forget(conn);
+                Some(input)
+            }
+            input => Some(input),
         }
     }
 
@@ -281,7 +322,7 @@ impl Driver {
     }
 
     /// Hands one input to the member; what is committed is applied first, where the member may look at it.
-    fn hear(&mut self, input: MemberInput, turn: &mut Turn) -> Ended {
+    pub(super) fn hear(&mut self, input: MemberInput, turn: &mut Turn) -> Ended {
         if looks_at_tree(&input) && turn.member_effects.iter().any(changes_tree) {
             self.perform(turn)?;
         }
@@ -300,359 +341,30 @@ impl Driver {
         }
         Ok(())
     }
-
-    /// Performs the member's effects in order, and hands in what answers them, until there is nothing more.
-    pub(super) fn perform_as_member(&mut self, turn: &mut Turn) -> Ended {
-        if self.ensemble().is_none() {
-            return Ok(());
-        }
-        loop {
-            let mut effects = std::mem::take(&mut turn.member_effects);
-            let mut answers = Vec::new();
-            for effect in effects.drain(..) {
-                if let Some(answer) = self.perform_for_member(effect, turn)? {
-                    answers.push(answer);
-                }
-            }
-            self.apply(turn);
-            turn.member_effects = effects;
-            let (replica, now) = (Arc::clone(&self.replica), self.clock.now());
-            let Some(ensemble) = self.ensemble() else {
-                return Ok(());
-            };
-            for answer in answers {
-                let tree = replica.tree.read();
-                ensemble
-                    .member
-                    .handle(&tree, now, answer, &mut turn.member_effects);
-            }
-            if turn.member_effects.is_empty() {
-                break;
-            }
-        }
-        self.send();
-        Ok(())
-    }
-
-    /// Everything that was said in this batch goes out.
-    fn send(&mut self) {
-        let Some(ensemble) = self.ensemble() else {
-            return;
-        };
-        ensemble.learners.flush();
-        let wants_more = ensemble.member.wants_more();
-        if let Some(link) = &mut ensemble.leader {
-            link.listen(wants_more);
-            if let Some(outbox) = link.outbox() {
-                outbox.flush();
-            }
-        }
-    }
-
-    fn perform_for_member(
-        &mut self,
-        effect: MemberEffect,
-        turn: &mut Turn,
-    ) -> Result<Option<MemberInput>, super::DriverError> {
-        let effect = match effect {
-            MemberEffect::Local(effect) => {
-                self.perform_one(effect, turn)?;
-                return Ok(None);
-            }
-            MemberEffect::WriteAcceptedEpoch(_)
-            | MemberEffect::WriteCurrentEpoch(_)
-            | MemberEffect::BeginEpoch(_)
-            | MemberEffect::Truncate(_)
-            | MemberEffect::LoadImage(_)
-            | MemberEffect::SaveImage(_) => return self.perform_on_history(effect, turn),
-            other => other,
-        };
-        match effect {
-            MemberEffect::SendLog { to, range } => self.send_log(to, range),
-            MemberEffect::SendImage { to, .. } => {
-                self.apply(turn);
-                return Ok(self.send_image(to));
-            }
-            MemberEffect::LookUpLog { learner, peer } => self.look_up_log(learner, peer),
-            MemberEffect::Serve => {
-                self.apply(turn);
-                self.gauges.serving.store(true, Ordering::Relaxed);
-                info!("serving clients");
-            }
-            MemberEffect::ServeNoLonger => self.serve_no_longer(),
-            other => self.perform_to_others(other),
-        }
-        Ok(None)
-    }
-
-    fn perform_to_others(&mut self, effect: MemberEffect) {
-        let inbox = Arc::clone(&self.inbox);
-        let Some(ensemble) = self.ensemble() else {
-            return;
-        };
-        match effect {
-            MemberEffect::Ballot { to, notification } => ensemble.election.send(to, notification),
-            MemberEffect::RestartElection => ensemble.election.restart(),
-            MemberEffect::Lead => {
-                info!("LEADING");
-                ensemble.tie = ensemble.tie.next();
-                ensemble.learners.open(ensemble.tie);
-            }
-            MemberEffect::LeadNoLonger(why) => {
-                warn!("leading no longer: {why}");
-                ensemble.learners.close();
-            }
-            MemberEffect::ConnectLeader(leader) => {
-                info!("FOLLOWING server {leader}");
-                ensemble.tie = ensemble.tie.next();
-                let addresses = ensemble.quorum_addresses.get(&leader).cloned();
-                ensemble.leader = Some(LeaderLink::dial(
-                    leader,
-                    addresses.unwrap_or_default(),
-                    ensemble.tie,
-                    ensemble.limits,
-                    inbox,
-                    &ensemble.runtime,
-                ));
-            }
-            MemberEffect::FollowNoLonger(why) => {
-                log_departure(why);
-                ensemble.leader = None;
-            }
-            MemberEffect::ToLeader(said) => ensemble.say_to_leader(said),
-            MemberEffect::ToLearner { to, said } => {
-                if let Some(outbox) = ensemble.learners.outbox(to) {
-                    outbox.say(&said.into_packet());
-                }
-            }
-            MemberEffect::CloseLearner { learner, why } => {
-                if let Some(address) = ensemble.learners.address(learner) {
-                    warn!("closing the connection of the learner {address}: {why}");
-                }
-                ensemble.learners.dismiss(learner);
-            }
-            // Performed elsewhere.
-            _ => {}
-        }
-    }
-
-    /// Clients learn that they have to go elsewhere, or to wait.
-    fn serve_no_longer(&self) {
-        self.gauges.serving.store(false, Ordering::Relaxed);
-        info!("serving nobody until there is a leader");
-        for connection in self.connections.open().values() {
-            connection
-                .mailbox
-                .end(Ending::Member(CloseReason::NotServing));
-        }
-    }
-
-    // What learners lack.
-
-    fn send_log(&mut self, to: LearnerId, range: LogRange) {
-        let Some(history) = self.database.as_ref().map(|database| database.history()) else {
-            return;
-        };
-        if let Some(outbox) = self.ensemble().and_then(|e| e.learners.outbox(to)) {
-            info!("sending the log from {} to {}", range.after, range.through);
-            outbox.send_log(history, range);
-        }
-    }
-
-    /// The state as it is now. A learner that cannot get it comes again.
-    fn send_image(&mut self, to: LearnerId) -> Option<MemberInput> {
-        let replica = Arc::clone(&self.replica);
-        let ensemble = self.ensemble()?;
-        let outbox = ensemble.learners.outbox(to)?;
-        match replica.tree.write().open_image() {
-            Ok(image) => outbox.send_image(image, Arc::clone(&replica)),
-            Err(busy) => {
-                warn!("a learner has to come again: {busy}");
-                outbox.cut();
-                return Some(MemberInput::LearnerGone(to));
-            }
-        }
-        None
-    }
-
-    /// Reading a log takes its time.
-    fn look_up_log(&self, learner: LearnerId, peer: Zxid) {
-        let history = self.database.as_ref().map(|database| database.history());
-        let inbox = Arc::clone(&self.inbox);
-        let look_up = move || {
-            let found = history.map(|history| history.around(peer)).transpose();
-            let log = found.unwrap_or_else(|error| {
-                warn!(%error, "the log cannot be used for a learner that has {peer}");
-                None
-            });
-            let log = log.flatten();
-            inbox.send(Message::Member(MemberInput::LogFound { learner, log }));
-        };
-        let started = thread::Builder::new()
-            .name("rookeeper-look-up".to_owned())
-            .spawn(look_up);
-        if let Err(error) = started {
-            warn!(%error, "no thread to look up the log");
-            let log = None;
-            self.inbox
-                .send(Message::Member(MemberInput::LogFound { learner, log }));
-        }
-    }
-
-    // The own history.
-
-    fn perform_on_history(
-        &mut self,
-        effect: MemberEffect,
-        turn: &mut Turn,
-    ) -> Result<Option<MemberInput>, super::DriverError> {
-        let work = match effect {
-            MemberEffect::WriteAcceptedEpoch(epoch) => {
-                self.write_epoch(epoch, true)?;
-                return Ok(Some(MemberInput::AcceptedEpochWritten(epoch)));
-            }
-            MemberEffect::WriteCurrentEpoch(epoch) => {
-                self.write_epoch(epoch, false)?;
-                return Ok(Some(MemberInput::CurrentEpochWritten(epoch)));
-            }
-            MemberEffect::BeginEpoch(zxid) => {
-                self.apply(turn);
-                self.replica.tree.write().begin_epoch(zxid);
-                return Ok(None);
-            }
-            MemberEffect::Truncate(zxid) => WorkKind::Truncate(zxid),
-            MemberEffect::LoadImage(zxid) => WorkKind::Receive(zxid),
-            _ => WorkKind::Replace,
-        };
-        self.apply(turn);
-        self.want(work, turn)?;
-        Ok(None)
-    }
-
-    fn write_epoch(&mut self, epoch: i64, accepted: bool) -> Ended {
-        let (Part::Ensemble(ensemble), Some(database)) = (&mut self.part, &self.database) else {
-            return Err(HistoryError::Away(Zxid::ZERO).into());
-        };
-        if accepted {
-            database.accept_epoch(&mut ensemble.epochs, epoch)?;
-        } else {
-            database.enter_epoch(&mut ensemble.epochs, epoch)?;
-        }
-        Ok(())
-    }
-
-    fn want(&mut self, work: WorkKind, turn: &mut Turn) -> Ended {
-        if let Some(ensemble) = self.ensemble() {
-            ensemble.work = Work::Wanted(work);
-        }
-        if self.snapshots.is_busy() {
-            self.snapshots.give_up();
-        }
-        self.work_when_possible(turn)
-    }
-
-    /// Begins what is wanted, if no snapshot is being written any more.
-    fn work_when_possible(&mut self, turn: &mut Turn) -> Ended {
-        if self.snapshots.is_busy() {
-            return Ok(());
-        }
-        let Some(ensemble) = self.ensemble() else {
-            return Ok(());
-        };
-        let Work::Wanted(work) = ensemble.work else {
-            return Ok(());
-        };
-        ensemble.work = Work::Running;
-        match work {
-            WorkKind::Truncate(zxid) => self.start_task(HistoryTask::Truncate(zxid)),
-            WorkKind::Reload => self.start_task(HistoryTask::Reload),
-            WorkKind::Replace => self.start_task(HistoryTask::Replace),
-            WorkKind::Receive(zxid) => {
-                info!("receiving the state {zxid} of the leader");
-                let options = ensemble.tree_options;
-                if let Some(link) = &ensemble.leader {
-                    link.receive_image(zxid, options);
-                }
-                // Both at once would take twice the memory.
-                history::swap(&self.replica, Tree::new(options));
-                turn.applied = 0;
-                Ok(())
-            }
-        }
-    }
-
-    fn start_task(&mut self, task: HistoryTask) -> Ended {
-        let (replica, inbox) = (Arc::clone(&self.replica), Arc::clone(&self.inbox));
-        let (Part::Ensemble(ensemble), Some(database)) = (&self.part, self.database.take()) else {
-            return Err(HistoryError::Panicked.into());
-        };
-        let deleting = Arc::clone(&ensemble.deleting);
-        Ok(history::start(task, database, replica, inbox, deleting)?)
-    }
-
-    /// The leader's state arrived, or did not.
-    fn received(
-        &mut self,
-        tie: Tie,
-        loaded: Result<Box<Tree>, ImageFault>,
-        turn: &mut Turn,
-    ) -> Ended {
-        let expected = self.ensemble().is_some_and(|ensemble| {
-            let tied = ensemble.leader.as_ref().is_some_and(|l| l.is_tied(tie));
-            tied && matches!(ensemble.work, Work::Running)
-        });
-        if !expected {
-            return Ok(());
-        }
-        match loaded {
-            Ok(tree) => {
-                info!(
-                    "the state {} of the leader arrived: {} znodes",
-                    tree.last_zxid(),
-                    tree.node_count()
-                );
-                self.swap(*tree);
-                self.digests = Digests::Fuzzy;
-                self.rest(MemberInput::ImageLoaded(true), turn)
-            }
-            Err(fault) => {
-                error!(error = %fault, "the state of the leader did not arrive; loading the own history again");
-                self.want(WorkKind::Reload, turn)
-            }
-        }
-    }
-
-    /// The history is what it shall be.
-    fn worked(&mut self, done: HistoryDone, turn: &mut Turn) -> Ended {
-        let (database, outcome) = done.outcome?;
-        self.database = Some(database);
-        let answer = match outcome {
-            Outcome::Kept(answer) => answer,
-            Outcome::Loaded(recovered, answer) => {
-                self.swap(recovered.tree);
-                self.digests = Digests::Exact;
-                answer
-            }
-        };
-        self.rest(answer, turn)
-    }
-
-    fn swap(&mut self, mut tree: Tree) {
-        if let Some(ensemble) = self.ensemble() {
-            ensemble.shown.show(&mut tree);
-        }
-        history::swap(&self.replica, tree);
-    }
-
-    fn rest(&mut self, answer: MemberInput, turn: &mut Turn) -> Ended {
-        if let Some(ensemble) = self.ensemble() {
-            ensemble.work = Work::Idle;
-        }
-        self.hear(answer, turn)
-    }
 }
 
 impl Ensemble {
+    /// For operators.
+    fn role(&self) -> Role {
+        let (quorum_size, count) = (self.quorum_size, |n: usize| n as u64);
+        match self.member.duty() {
+            Duty::Looking => Role::Looking,
+            Duty::Following => Role::Following { quorum_size },
+            Duty::Observing => Role::Observing {
+                quorum_size,
+                master: self.following,
+            },
+            Duty::Leading(census) => Role::Leading(Leadership {
+                quorum_size,
+                learners: count(census.learners),
+                synced_followers: count(census.followers),
+                synced_observers: count(census.observers),
+                synced_non_voting_followers: count(census.non_voting),
+                pending_syncs: count(census.syncs),
+            }),
+        }
+    }
+
     fn say_to_leader(&mut self, said: FromLearner) {
         if let Some(outbox) = self.leader.as_mut().and_then(LeaderLink::outbox) {
             outbox.say(&said.into_packet());
@@ -711,11 +423,4 @@ const fn occupies(effect: &MemberEffect) -> bool {
             | MemberEffect::LeadNoLonger(_)
             | MemberEffect::BeginEpoch(_)
     )
-}
-
-fn log_departure(why: Option<Departure>) {
-    match why {
-        Some(why) => warn!("following no longer: {why}"),
-        None => error!("following no longer: a transaction of the leader cannot be understood"),
-    }
 }

@@ -1,170 +1,197 @@
-//! What happens to the history of a member as a whole, on a thread of its own: it may take seconds, and meanwhile elections of
-//! others must go on.
+//! The history of a member as a whole: cut where a leader says, replaced by a leader's state, or loaded again.
 //!
-//! What lives here: the tasks, and how they end. What does not: when. While a task runs the driver has no database, so nothing can be
-//! appended, and hands nothing to the member but ballots: what the member says of its history stays true.
+//! What lives here: when that may begin, what the driver does meanwhile, and how it ends. What it does to files, on a thread of its
+//! own: [`super::history_task`].
+//!
+//! Invariant: while the history is worked on the driver has no database, or no tree, and the member hears nothing but ballots: so
+//! what it says of its history stays true.
 
-use std::io;
 use std::sync::Arc;
-use std::thread;
 
-use parking_lot::Mutex;
-use rookeeper_database::database::{CutError, Database};
-use rookeeper_database::image_file::Replacement;
-use rookeeper_database::recovery::Recovered;
-use rookeeper_node::ensemble::effect::MemberInput;
+use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_proto::ids::Zxid;
-use rookeeper_storage::disk::DiskError;
-use rookeeper_storage::install::InstallError;
-use rookeeper_storage::truncate::TruncateError;
 use rookeeper_tree::tree::Tree;
-use thiserror::Error;
-use tracing::warn;
+use tracing::{error, info};
 
-use crate::inbox::{Inbox, Message};
-use crate::replica::Replica;
+use super::history_task::{self, HistoryDone, HistoryError, HistoryTask, Outcome};
+use super::{Digests, Driver, Ended, Part, Turn};
+use crate::quorum_port::Tie;
+use crate::quorum_port::leader::ImageFault;
 
-/// Why a history is of no use any more.
-#[derive(Debug, Error)]
-pub enum HistoryError {
-    /// It could not be cut, or not be loaded afterwards.
-    #[error("the history cannot be loaded again: {0}")]
-    Cut(#[from] CutError),
-    /// The leader's state could not be put in its place.
-    #[error("the state of the leader cannot be kept: {0}")]
-    Install(#[from] InstallError),
-    /// The leader's state could not be written.
-    #[error("the state of the leader cannot be written: {0}")]
-    Disk(#[from] DiskError),
-    /// A member appends while its history is being replaced.
-    #[error("{0} was to be logged while the history is away")]
-    Away(Zxid),
-    /// The thread.
-    #[error("no thread for the history: {0}")]
-    Thread(#[from] io::Error),
-    /// The thread ended without a word.
-    #[error("the thread that works on the history panicked")]
-    Panicked,
+/// What is being done to the history as a whole.
+#[derive(Debug, Default)]
+pub enum Work {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// A snapshot must end before this may begin.
+    Wanted(WorkKind),
+    /// A thread does it.
+    Running,
 }
 
-/// What to do.
-#[derive(Debug)]
-pub enum HistoryTask {
-    /// End it here.
+/// What can be done to it.
+#[derive(Debug, Clone, Copy)]
+pub enum WorkKind {
+    /// End it.
     Truncate(Zxid),
-    /// Load what the disk has: the leader's state did not arrive.
+    /// Receive another one.
+    Receive(Zxid),
+    /// Load it again.
     Reload,
-    /// Replace it by what is in memory.
+    /// Replace it by what was received.
     Replace,
 }
 
-/// What was done.
-#[derive(Debug)]
-pub struct HistoryDone {
-    /// The files, if they can be used.
-    pub outcome: Result<(Database, Outcome), HistoryError>,
-}
-
-/// The history now.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is another one.
-    Loaded(Box<Recovered>, MemberInput),
-    /// What is in memory stays.
-    Kept(MemberInput),
-}
-
-/// Does it, and sends [`Message::History`].
-pub fn start(
-    task: HistoryTask,
-    database: Database,
-    replica: Arc<Replica>,
-    inbox: Arc<Inbox>,
-    deleting: Arc<Mutex<()>>,
-) -> Result<(), HistoryError> {
-    thread::Builder::new()
-        .name("rookeeper-history".to_owned())
-        .spawn(move || {
-            let mut report = Report {
-                inbox,
-                done: Some(HistoryDone {
-                    outcome: Err(HistoryError::Panicked),
-                }),
-            };
-            // No purging meanwhile.
-            let _alone = deleting.lock();
-            report.done = Some(HistoryDone {
-                outcome: perform(task, database, &replica),
-            });
-        })?;
-    Ok(())
-}
-
-/// Tells the driver, whatever became of the thread.
-struct Report {
-    inbox: Arc<Inbox>,
-    done: Option<HistoryDone>,
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            self.inbox.send(Message::History(Box::new(done)));
-        }
-    }
-}
-
-fn perform(
-    task: HistoryTask,
-    mut database: Database,
-    replica: &Replica,
-) -> Result<(Database, Outcome), HistoryError> {
-    let outcome = match task {
-        HistoryTask::Truncate(zxid) => match database.truncate(zxid) {
-            Ok(recovered) => loaded(recovered, MemberInput::Truncated(true)),
-            Err(CutError::Refused(why @ TruncateError::Refused(_))) => {
-                warn!(error = %why, "asking the leader for its whole state instead");
-                Outcome::Kept(MemberInput::Truncated(false))
+impl Driver {
+    pub(super) fn perform_on_history(
+        &mut self,
+        effect: MemberEffect,
+        turn: &mut Turn,
+    ) -> Result<Option<MemberInput>, super::DriverError> {
+        let work = match effect {
+            MemberEffect::WriteAcceptedEpoch(epoch) => {
+                self.write_epoch(epoch, true)?;
+                return Ok(Some(MemberInput::AcceptedEpochWritten(epoch)));
             }
-            Err(why) => return Err(why.into()),
-        },
-        HistoryTask::Reload => loaded(database.reload()?, MemberInput::ImageLoaded(false)),
-        HistoryTask::Replace => {
-            let zxid = replace(&mut database, replica)?;
-            Outcome::Kept(MemberInput::ImageSaved(zxid))
-        }
-    };
-    Ok((database, outcome))
-}
-
-fn loaded(recovered: Recovered, answer: MemberInput) -> Outcome {
-    Outcome::Loaded(Box::new(recovered), answer)
-}
-
-fn replace(database: &mut Database, replica: &Replica) -> Result<Zxid, HistoryError> {
-    // Those who keep images open are gone, or write snapshots, which were ended.
-    let image = loop {
-        if let Ok(image) = replica.tree.write().open_image() {
-            break image;
-        }
-        thread::yield_now();
-    };
-    let mut replacement: Replacement = database.begin_replacement(image)?;
-    while replacement.take(&replica.tree.read()) {
-        replacement.write()?;
+            MemberEffect::WriteCurrentEpoch(epoch) => {
+                self.write_epoch(epoch, false)?;
+                return Ok(Some(MemberInput::CurrentEpochWritten(epoch)));
+            }
+            MemberEffect::BeginEpoch(zxid) => {
+                self.apply(turn);
+                self.replica.tree.write().begin_epoch(zxid);
+                return Ok(None);
+            }
+            MemberEffect::Truncate(zxid) => WorkKind::Truncate(zxid),
+            MemberEffect::LoadImage(zxid) => WorkKind::Receive(zxid),
+            _ => WorkKind::Replace,
+        };
+        self.apply(turn);
+        self.want(work)?;
+        Ok(None)
     }
-    replacement.write()?;
-    let zxid = replacement.zxid();
-    replacement.finish(&mut database.log)?;
-    replica.tree.write().close_images();
-    Ok(zxid)
-}
 
-/// Puts another tree in the place of the one that is there, which may take its time to go.
-pub fn swap(replica: &Replica, tree: Tree) {
-    let old = std::mem::replace(&mut *replica.tree.write(), tree);
-    // Where there is no thread it goes here.
-    let _ = thread::Builder::new()
-        .name("rookeeper-forget".to_owned())
-        .spawn(move || drop(old));
+    fn write_epoch(&mut self, epoch: i64, accepted: bool) -> Ended {
+        let (Part::Ensemble(ensemble), Some(database)) = (&mut self.part, &self.database) else {
+            return Err(HistoryError::Away(Zxid::ZERO).into());
+        };
+        if accepted {
+            database.accept_epoch(&mut ensemble.epochs, epoch)?;
+        } else {
+            database.enter_epoch(&mut ensemble.epochs, epoch)?;
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, work: WorkKind) -> Ended {
+        if let Some(ensemble) = self.ensemble() {
+            ensemble.work = Work::Wanted(work);
+        }
+        if self.snapshots.is_busy() {
+            self.snapshots.give_up();
+        }
+        self.work_when_possible()
+    }
+
+    /// Begins what is wanted, if no snapshot is being written any more.
+    pub(super) fn work_when_possible(&mut self) -> Ended {
+        if self.snapshots.is_busy() {
+            return Ok(());
+        }
+        let Some(ensemble) = self.ensemble() else {
+            return Ok(());
+        };
+        let Work::Wanted(work) = ensemble.work else {
+            return Ok(());
+        };
+        ensemble.work = Work::Running;
+        match work {
+            WorkKind::Truncate(zxid) => self.start_task(HistoryTask::Truncate(zxid)),
+            WorkKind::Reload => self.start_task(HistoryTask::Reload),
+            WorkKind::Replace => self.start_task(HistoryTask::Replace),
+            WorkKind::Receive(zxid) => {
+                info!("receiving the state {zxid} of the leader");
+                let options = ensemble.tree_options;
+                if let Some(link) = &ensemble.leader {
+                    link.receive_image(zxid, options);
+                }
+                // Both at once would take twice the memory.
+                history_task::swap(&self.replica, Tree::new(options));
+                Ok(())
+            }
+        }
+    }
+
+    fn start_task(&mut self, task: HistoryTask) -> Ended {
+        let (replica, inbox) = (Arc::clone(&self.replica), Arc::clone(&self.inbox));
+        let (Part::Ensemble(ensemble), Some(database)) = (&self.part, self.database.take()) else {
+            return Err(HistoryError::Panicked.into());
+        };
+        let deleting = Arc::clone(&ensemble.deleting);
+        Ok(history_task::start(
+            task, database, replica, inbox, deleting,
+        )?)
+    }
+
+    /// The leader's state arrived, or did not.
+    pub(super) fn received(
+        &mut self,
+        tie: Tie,
+        loaded: Result<Box<Tree>, ImageFault>,
+        turn: &mut Turn,
+    ) -> Ended {
+        let expected = self.ensemble().is_some_and(|ensemble| {
+            let tied = ensemble.leader.as_ref().is_some_and(|l| l.is_tied(tie));
+            tied && matches!(ensemble.work, Work::Running)
+        });
+        if !expected {
+            return Ok(());
+        }
+        match loaded {
+            Ok(tree) => {
+                info!(
+                    "the state {} of the leader arrived: {} znodes",
+                    tree.last_zxid(),
+                    tree.node_count()
+                );
+                self.swap(*tree);
+                self.digests = Digests::Fuzzy;
+                self.rest(MemberInput::ImageLoaded(true), turn)
+            }
+            Err(fault) => {
+                error!(error = %fault, "the state of the leader did not arrive; loading the own history again");
+                self.want(WorkKind::Reload)
+            }
+        }
+    }
+
+    /// The history is what it shall be.
+    pub(super) fn worked(&mut self, done: HistoryDone, turn: &mut Turn) -> Ended {
+        let (database, outcome) = done.outcome?;
+        self.database = Some(database);
+        let answer = match outcome {
+            Outcome::Kept(answer) => answer,
+            Outcome::Loaded(recovered, answer) => {
+                self.swap(recovered.tree);
+                self.digests = Digests::Exact;
+                answer
+            }
+        };
+        self.rest(answer, turn)
+    }
+
+    fn swap(&mut self, mut tree: Tree) {
+        if let Some(ensemble) = self.ensemble() {
+            ensemble.shown.show(&mut tree);
+        }
+        history_task::swap(&self.replica, tree);
+    }
+
+    fn rest(&mut self, answer: MemberInput, turn: &mut Turn) -> Ended {
+        if let Some(ensemble) = self.ensemble() {
+            ensemble.work = Work::Idle;
+        }
+        self.hear(answer, turn)
+    }
 }

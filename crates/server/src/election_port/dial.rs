@@ -79,6 +79,7 @@ async fn greet(context: &Context, stream: &mut TcpStream, to: ServerId) -> io::R
 #[derive(Debug)]
 enum Step {
     Found(Vec<SocketAddr>),
+    NotFound(String),
     Connected(TcpStream, SocketAddr),
     Failed { why: String, refused: bool },
 }
@@ -88,6 +89,8 @@ enum Step {
 struct Race {
     steps: JoinSet<Step>,
     waiting: VecDeque<SocketAddr>,
+    /// Addresses that are being tried.
+    trying: usize,
     /// Addresses found, tried or waiting.
     found: usize,
     troubles: Vec<String>,
@@ -104,6 +107,7 @@ impl Race {
         Self {
             steps,
             waiting: VecDeque::new(),
+            trying: 0,
             found: 0,
             troubles: Vec::new(),
             refused: true,
@@ -122,10 +126,18 @@ impl Race {
             match step {
                 Some(Ok(Step::Connected(stream, address))) => return Ok((stream, address)),
                 Some(Ok(Step::Found(addresses))) => self.queue(addresses),
-                Some(Ok(Step::Failed { why, refused })) => self.note(why, refused),
+                Some(Ok(Step::NotFound(why))) => self.note(why, false),
+                Some(Ok(Step::Failed { why, refused })) => {
+                    self.trying = self.trying.saturating_sub(1);
+                    self.note(why, refused);
+                }
                 Some(Err(error)) => self.note(error.to_string(), false),
                 None if self.waiting.is_empty() => return Err(self.lost()),
-                None => self.try_next(),
+                None => {}
+            }
+            // Who is tried alone keeps the head start.
+            if self.trying == 0 {
+                self.try_next();
             }
         }
     }
@@ -133,21 +145,18 @@ impl Race {
     fn queue(&mut self, addresses: Vec<SocketAddr>) {
         let room = MAX_ADDRESSES.saturating_sub(self.found);
         let before = self.waiting.len();
-        let fresh = addresses.into_iter().take(room);
-        self.waiting.extend(fresh);
+        self.waiting.extend(addresses.into_iter().take(room));
         self.found += self.waiting.len() - before;
-        // The first address of each name begins at once; more of the same name have to wait.
-        self.try_next();
     }
 
     fn note(&mut self, why: String, refused: bool) {
         self.refused &= refused;
         self.troubles.push(why);
-        self.try_next();
     }
 
     fn try_next(&mut self) {
         if let Some(address) = self.waiting.pop_front() {
+            self.trying += 1;
             self.steps.spawn(connect(address));
         }
     }
@@ -165,10 +174,7 @@ impl Race {
 async fn look_up(place: Address) -> Step {
     match net::lookup_host((place.host.as_str(), place.port)).await {
         Ok(found) => Step::Found(found.collect()),
-        Err(error) => Step::Failed {
-            why: format!("{place}: {error}"),
-            refused: false,
-        },
+        Err(error) => Step::NotFound(format!("{place}: {error}")),
     }
 }
 

@@ -95,7 +95,7 @@ impl Greetings {
 }
 
 async fn greet(members: Arc<Members>, stream: TcpStream, from: SocketAddr) {
-    let limit = members.context().connect_timeout;
+    let limit = members.context().handshake_timeout;
     let heard = time::timeout(limit, hear(members.context(), stream, from)).await;
     let admitted = match heard {
         Ok(Ok((handshake, link))) => members.admit(&handshake, link),

@@ -33,6 +33,7 @@ pub(super) struct Context {
     /// What this server says first.
     pub(super) handshake: Handshake,
     pub(super) connect_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
     pub(super) keep_alive: bool,
     pub(super) inbox: Arc<Inbox>,
     pub(super) runtime: runtime::Handle,

@@ -4,9 +4,9 @@
 //! each peer the newest notification that waits for it. What does not: what a vote means, who is told what and when
 //! (`quorum::election`), layouts (`proto::ballot`).
 //!
-//! Each peer has a task of its own ([`peer`]), which alone owns the connection to it, the attempts to open one, and what is told to
+//! Each peer has a task of its own (`peer`), which alone owns the connection to it, the attempts to open one, and what is told to
 //! the member about it. So nothing that happens to one peer delays another, and what is told about one peer is told in order. The
-//! [`listener`] accepts; a [`greeting`] is a connection that has not said yet who it is; [`members`] knows the tasks and brings
+//! `listener` accepts; a `greeting` is a connection that has not said yet who it is; `members` knows the tasks and brings
 //! both together. Tasks end when what they listen to is dropped: dropping the port ends everything.
 //!
 //! Invariants:
@@ -55,8 +55,10 @@ pub struct ElectionPortConfig {
     pub own: Vec<Address>,
     /// Listen on every address (`quorumListenOnAllIPs`) instead of the own ones only.
     pub listen_on_all: bool,
-    /// `cnxTimeout`: for one attempt to connect, and for the handshake.
+    /// `cnxTimeout`: for one attempt to connect.
     pub connect_timeout: Duration,
+    /// `quorumCnxnTimeoutMs`: in which a connection must say who it is.
+    pub handshake_timeout: Duration,
     /// `tcpKeepAlive`, for these sockets.
     pub keep_alive: bool,
     /// `electionPortBindRetry`: how often to try to listen; 0: for ever.
@@ -120,6 +122,7 @@ impl ElectionPort {
             me: config.me,
             handshake: handshake(config.me, &places.own, config.multi_address)?,
             connect_timeout: config.connect_timeout,
+            handshake_timeout: config.handshake_timeout,
             keep_alive: config.keep_alive,
             inbox,
             runtime: runtime.clone(),

@@ -43,10 +43,9 @@ impl Pace {
         self.begun = Some(now);
     }
 
-    /// For how long the attempt that began last has been going on.
-    pub(super) fn going_on(&self, now: Instant) -> Duration {
+    /// When the last attempt began.
+    pub(super) const fn begun(&self) -> Option<Instant> {
         self.begun
-            .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
     }
 
     /// True when so much was tried in vain that only something new is a reason to go on.

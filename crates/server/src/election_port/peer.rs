@@ -35,7 +35,7 @@ const CALL_BACK_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a connection that ended may be missing before the peer counts as gone, when a newer one is on its way: the other side
 /// closes the older one as soon as it knows of the newer, which may be before this server does.
 const REPLACEMENT_PATIENCE: Duration = Duration::from_millis(200);
-/// An attempt that takes longer is given up when the peer calls: it went to where nobody was, and would be repeated too late.
+/// An attempt that takes longer is given up when the peer calls: it goes to where nobody is, or was when it began.
 const STALE_ATTEMPT: Duration = Duration::from_millis(300);
 
 /// What is to be reached, and what it is to be told.
@@ -211,10 +211,10 @@ impl Peer {
 
     /// When there is something to do even if nothing happens.
     fn deadline(&self, room: bool) -> Option<Instant> {
-        let dial = self
-            .wants_to_dial()
-            .then(|| self.pace.not_before())
-            .filter(|_| self.dialing.is_empty());
+        let dial = match self.dialing.is_empty() {
+            true => self.wants_to_dial().then(|| self.pace.not_before()),
+            false => self.stale_at().filter(|_| self.call.is_some()),
+        };
         let inbox = (!room && self.link.is_some()).then(|| Instant::now() + INBOX_PAUSE);
         [dial, inbox, self.gone_at].into_iter().flatten().min()
     }
@@ -231,6 +231,9 @@ impl Peer {
     fn begin_what_is_due(&mut self) {
         self.write_newest();
         let now = Instant::now();
+        if self.call.is_some() && self.stale_at().is_some_and(|at| at <= now) {
+            self.dialing = JoinSet::new();
+        }
         if self.dialing.is_empty() && self.wants_to_dial() && self.pace.not_before() <= now {
             self.begin_dial(now);
         }
@@ -249,6 +252,11 @@ impl Peer {
     fn wants_to_dial(&self) -> bool {
         let has_something_to_say = self.link.is_none() && self.unsent && !self.pace.is_tired();
         !self.is_guest && (self.call.is_some() || has_something_to_say)
+    }
+
+    /// When the attempt that is going on is too old for a peer that calls.
+    fn stale_at(&self) -> Option<Instant> {
+        self.pace.begun().map(|begun| begun + STALE_ATTEMPT)
     }
 
     fn begin_dial(&mut self, now: Instant) {
@@ -296,12 +304,7 @@ impl Peer {
             }
             Mail::Call(places) => {
                 debug!("server {} asks to be connected to", self.id);
-                let now = Instant::now();
-                if !self.dialing.is_empty() && self.pace.going_on(now) < STALE_ATTEMPT {
-                    return;
-                }
-                self.dialing = JoinSet::new();
-                self.pace.alive(now);
+                self.pace.alive(Instant::now());
                 // An older connection stays until the new one is up.
                 self.call = Some(places);
             }
@@ -345,8 +348,7 @@ impl Peer {
         } else {
             info!("the election connection with server {id} is up ({address})");
         }
-        self.trouble = None;
-        self.gone_at = None;
+        (self.call, self.trouble, self.gone_at) = (None, None, None);
         self.unsent = self.wanted.borrow().newest.is_some();
         self.tell(MemberInput::PeerConnected(id));
     }

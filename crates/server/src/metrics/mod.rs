@@ -21,6 +21,7 @@ mod namespaces;
 mod packets;
 mod percentiles;
 mod registry;
+mod sizes;
 mod tally;
 
 pub use batch::ConnectionBatch;
@@ -29,7 +30,8 @@ pub use namespaces::{
     MAX_NAMESPACE_BYTES, MAX_NAMESPACES, NamespaceBatch, NamespaceId, Namespaces, OTHER_NAMESPACES,
     namespace,
 };
-pub use packets::{LatencyBatch, PacketStats, PacketView, Sizes};
+pub use packets::{LatencyBatch, PacketStats, PacketView};
 pub use percentiles::{AdvancedView, Percentiles};
 pub use registry::{Metrics, Snapshot};
+pub use sizes::{AtomicSizes, Sizes};
 pub use tally::{AtomicTally, Tally};

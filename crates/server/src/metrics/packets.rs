@@ -1,43 +1,13 @@
 //! Packets, latencies, response sizes and outstanding requests: the numbers of `srvr` and of the first lines of
 //! `mntr` (operations, 2.2 and 3.5).
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use super::{
     counters::AtomicCounter,
-    tally::{AtomicTally, Tally, lower, raise},
+    sizes::{AtomicSizes, Sizes},
+    tally::{AtomicTally, Tally},
 };
-
-/// Stands for "none yet" in shared sizes.
-const NO_SIZE: u64 = u64::MAX;
-
-/// The last, smallest and largest of some sizes, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
-    /// The latest size.
-    pub last: u64,
-    /// The smallest size.
-    pub min: u64,
-    /// The largest size.
-    pub max: u64,
-}
-
-impl Sizes {
-    /// Adds one size to those seen so far.
-    #[inline]
-    pub fn record(seen: &mut Option<Self>, bytes: u64) {
-        let before = seen.unwrap_or(Self {
-            last: bytes,
-            min: bytes,
-            max: bytes,
-        });
-        *seen = Some(Self {
-            last: bytes,
-            min: before.min.min(bytes),
-            max: before.max.max(bytes),
-        });
-    }
-}
 
 /// What one owner has seen since it last published; plain numbers, no shared memory.
 #[derive(Debug, Default)]
@@ -88,29 +58,13 @@ impl LatencyBatch {
 }
 
 /// The shared numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PacketStats {
     received: AtomicCounter,
     sent: AtomicCounter,
     outstanding: AtomicI64,
     latency: AtomicTally,
-    last_response: AtomicU64,
-    min_response: AtomicU64,
-    max_response: AtomicU64,
-}
-
-impl Default for PacketStats {
-    fn default() -> Self {
-        Self {
-            received: AtomicCounter::default(),
-            sent: AtomicCounter::default(),
-            outstanding: AtomicI64::new(0),
-            latency: AtomicTally::default(),
-            last_response: AtomicU64::new(NO_SIZE),
-            min_response: AtomicU64::new(NO_SIZE),
-            max_response: AtomicU64::new(0),
-        }
-    }
+    responses: AtomicSizes,
 }
 
 /// The shared numbers at one moment.
@@ -140,9 +94,7 @@ impl PacketStats {
             self.outstanding.fetch_add(batch.outstanding, Relaxed);
         }
         if let Some(sizes) = batch.responses {
-            self.last_response.store(sizes.last, Relaxed);
-            lower(&self.min_response, sizes.min);
-            raise(&self.max_response, sizes.max);
+            self.responses.add(sizes);
         }
     }
 
@@ -153,18 +105,8 @@ impl PacketStats {
             sent: self.sent.value(),
             outstanding: u64::try_from(self.outstanding.load(Relaxed)).unwrap_or(0),
             latency: self.latency.view(),
-            responses: self.responses(),
+            responses: self.responses.view(),
         }
-    }
-
-    fn responses(&self) -> Option<Sizes> {
-        let last = self.last_response.load(Relaxed);
-        // The bounds of this very response may not be there yet.
-        (last != NO_SIZE).then(|| Sizes {
-            last,
-            min: self.min_response.load(Relaxed).min(last),
-            max: self.max_response.load(Relaxed).max(last),
-        })
     }
 
     /// Forgets all but the outstanding requests: they are still there.
@@ -172,9 +114,7 @@ impl PacketStats {
         self.received.reset();
         self.sent.reset();
         self.latency.reset();
-        self.last_response.store(NO_SIZE, Relaxed);
-        self.min_response.store(NO_SIZE, Relaxed);
-        self.max_response.store(0, Relaxed);
+        self.responses.reset();
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     namespaces::Namespaces,
     packets::{LatencyBatch, PacketStats},
     percentiles::{AdvancedView, AtomicHistogram},
+    sizes::AtomicSizes,
     tally::{AtomicTally, Tally},
 };
 
@@ -24,6 +25,7 @@ pub struct Metrics {
     /// Only the count of each namespace is used.
     quota_exceeded: Namespaces,
     packets: PacketStats,
+    proposals: AtomicSizes,
 }
 
 impl Default for Metrics {
@@ -37,6 +39,7 @@ impl Default for Metrics {
             write_namespaces: Namespaces::default(),
             quota_exceeded: Namespaces::default(),
             packets: PacketStats::default(),
+            proposals: AtomicSizes::default(),
         }
     }
 }
@@ -108,6 +111,11 @@ impl Metrics {
         &self.packets
     }
 
+    /// Sizes of the transactions proposed while leading, in bytes. Who begins to lead resets them.
+    pub fn proposals(&self) -> &AtomicSizes {
+        &self.proposals
+    }
+
     /// Takes over what a connection has gathered and empties its batch.
     #[inline]
     pub fn publish(&self, batch: &mut ConnectionBatch) {
@@ -134,7 +142,7 @@ impl Metrics {
         self.packets.publish(&mut batch);
     }
 
-    /// All numbers now, except the packets ([`Self::packets`]).
+    /// All numbers now, except the packets ([`Self::packets`]) and the proposals ([`Self::proposals`]).
     pub fn snapshot(&self) -> Snapshot {
         let quota = self.quota_exceeded.view();
         Snapshot {
@@ -160,6 +168,7 @@ impl Metrics {
         self.write_namespaces.reset();
         self.quota_exceeded.reset();
         self.packets.reset();
+        self.proposals.reset();
     }
 }
 

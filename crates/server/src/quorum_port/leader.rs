@@ -35,8 +35,6 @@ use crate::inbox::{Inbox, Message};
 const REFUSED: Duration = Duration::from_millis(1500);
 /// First pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a state did not arrive.
 #[derive(Debug, Error)]
@@ -220,7 +218,7 @@ impl Dial {
                 return Err(error);
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(self.limits.pause.max(FIRST_PAUSE));
         }
     }
 
@@ -247,7 +245,7 @@ impl Dial {
     }
 
     fn begin(&self, socket: TcpStream) -> io::Result<()> {
-        prepare(&socket, self.limits.keep_alive)?;
+        prepare(&socket, &self.limits)?;
         let outbox = Outbox::start(socket.try_clone()?, "rookeeper-to-leader")?;
         let reader = Reader {
             inlet: Inlet::new(socket, self.limits.packet),

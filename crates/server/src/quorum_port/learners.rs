@@ -242,7 +242,7 @@ impl Door {
     }
 
     fn begin(&self, socket: TcpStream, from: SocketAddr) -> io::Result<()> {
-        prepare(&socket, self.limits.keep_alive)?;
+        prepare(&socket, &self.limits)?;
         let learner = LearnerId(self.next.fetch_add(1, Ordering::Relaxed));
         let outbox = Outbox::start(socket.try_clone()?, "rookeeper-to-learner")?;
         let reader = Reader {

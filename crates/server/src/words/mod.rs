@@ -13,6 +13,7 @@ mod monitor;
 mod operations;
 mod page;
 mod report;
+mod role;
 mod server;
 mod settings;
 mod state;
@@ -21,9 +22,10 @@ mod word;
 pub use operations::{NO_OPERATION, last_operation};
 pub use report::{
     Bucket, Configuration, ConnectionEntry, DirectorySizes, EnsembleConfiguration, Environment,
-    Interest, Mode, MonitorPart, QuotaEntry, Report, ServerPart, SessionEntry, SessionsPart,
-    TraceMask, WatchSummary,
+    Interest, MonitorPart, QuotaEntry, Report, ServerPart, SessionEntry, SessionsPart, TraceMask,
+    WatchSummary,
 };
+pub use role::{Leadership, Role, RoleReport};
 pub use word::{Needs, Word};
 
 use page::Page;
@@ -57,9 +59,13 @@ pub enum Command {
     SetTraceMask(i64),
 }
 
-/// Which parts of the report a word needs.
-pub const fn needs(word: Word) -> Needs {
-    word.needs()
+/// Which parts of the report a word needs of a server that plays this part.
+pub const fn needs(word: Word, role: Role) -> Needs {
+    if role.serves() || word.answers_without_serving() {
+        word.needs()
+    } else {
+        Needs::NONE
+    }
 }
 
 /// The version as tools read it. `build_date` is `YYYY-MM-DD HH:MM UTC`.
@@ -75,7 +81,7 @@ fn java_version() -> String {
 /// Answers a word that is allowed. `extra` are the [`Word::extra_bytes`] after it; if they are missing the answer
 /// is empty.
 pub fn answer(word: Word, report: &Report, extra: &[u8]) -> Answer {
-    if !report.serving && !word.answers_without_serving() {
+    if !report.role.serves() && !word.answers_without_serving() {
         return text(not_serving(word));
     }
     match word {
@@ -133,10 +139,10 @@ fn not_serving(word: Word) -> &'static str {
 }
 
 fn read_only(report: &Report) -> &'static str {
-    match (report.serving, report.mode) {
-        (false, _) => "null",
-        (true, Mode::ReadOnly) => "ro",
-        (true, _) => "rw",
+    match report.role {
+        Role::Looking => "null",
+        Role::ReadOnly => "ro",
+        _ => "rw",
     }
 }
 

@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use super::{
     page::Page,
     report::{QuotaEntry, Report},
+    role::{Leadership, Role},
 };
 use crate::metrics::{
     AdvancedSummary, AdvancedView, Counter, LastingCounter, Sizes, Snapshot, Summary, Tally,
@@ -16,8 +17,12 @@ use crate::metrics::{
 /// `mntr`. The keys that servers before 3.6 had follow the header, because exporters look for them there.
 pub(super) fn monitor(page: &mut Page, report: &Report) {
     row(page, "version", &report.version);
-    row(page, "server_state", report.mode.name());
+    row(page, "server_state", report.role.name());
+    peer(page, report.role);
     old_gauges(page, report);
+    if let Role::Leading(leadership) = &report.role {
+        leader_gauges(page, report, leadership);
+    }
     new_gauges(page, report);
     quotas(page, &report.monitor.quotas);
     let metrics = &report.monitor.metrics;
@@ -58,6 +63,30 @@ impl fmt::Display for OrNull {
     }
 }
 
+/// What only members of an ensemble say at the beginning.
+fn peer(page: &mut Page, role: Role) {
+    if let Some(state) = role.peer_state() {
+        row(page, "peer_state", state);
+    }
+    if let Role::Observing { master, .. } = role {
+        row(page, "observer_master_id", master);
+    }
+}
+
+/// The keys that a leader adds: first those of 3.4 in their order (`followers` was left out by 3.6, but is still looked for),
+/// then the others.
+fn leader_gauges(page: &mut Page, report: &Report, leadership: &Leadership) {
+    row(page, "followers", leadership.synced_followers);
+    row(page, "synced_followers", leadership.synced_followers);
+    row(page, "pending_syncs", leadership.pending_syncs);
+    sizes(page, "proposal_size", report.server.proposals);
+    row(page, "learners", leadership.learners);
+    row(page, "leader_uptime", report.monitor.uptime_ms);
+    row(page, "synced_observers", leadership.synced_observers);
+    let without_vote = leadership.synced_non_voting_followers;
+    row(page, "synced_non_voting_followers", without_vote);
+}
+
 /// The keys of 3.4 in their order.
 fn old_gauges(page: &mut Page, report: &Report) {
     let (server, monitor) = (&report.server, &report.monitor);
@@ -92,10 +121,14 @@ fn old_gauges(page: &mut Page, report: &Report) {
 
 fn new_gauges(page: &mut Page, report: &Report) {
     let monitor = &report.monitor;
+    if let Some(size) = report.role.quorum_size() {
+        row(page, "quorum_size", size);
+    }
     row(page, "uptime", monitor.uptime_ms);
     row(page, "global_sessions", monitor.global_sessions);
     row(page, "local_sessions", monitor.local_sessions);
-    response_sizes(page, report.server.packets.responses);
+    let responses = report.server.packets.responses;
+    sizes(page, "client_response_size", responses);
     lasting(page, &monitor.metrics, LastingCounter::AuthFailed);
     lasting(page, &monitor.metrics, LastingCounter::NonMtlsLocal);
     lasting(page, &monitor.metrics, LastingCounter::NonMtlsRemote);
@@ -108,14 +141,15 @@ fn lasting(page: &mut Page, metrics: &Snapshot, counter: LastingCounter) {
     row(page, counter.name(), metrics.lasting[counter as usize]);
 }
 
-fn response_sizes(page: &mut Page, sizes: Option<Sizes>) {
-    let mut size = |key, of: fn(Sizes) -> u64| match sizes {
-        Some(sizes) => row(page, key, of(sizes)),
-        None => row(page, key, -1),
+/// Three lines, of -1 before there was anything to measure.
+fn sizes(page: &mut Page, what: &str, sizes: Option<Sizes>) {
+    let mut size = |which, of: fn(Sizes) -> u64| match sizes {
+        Some(sizes) => page.line(format_args!("zk_{which}_{what}\t{}", of(sizes))),
+        None => page.line(format_args!("zk_{which}_{what}\t-1")),
     };
-    size("last_client_response_size", |sizes| sizes.last);
-    size("max_client_response_size", |sizes| sizes.max);
-    size("min_client_response_size", |sizes| sizes.min);
+    size("last", |sizes| sizes.last);
+    size("max", |sizes| sizes.max);
+    size("min", |sizes| sizes.min);
 }
 
 fn tally_rows(page: &mut Page, name: impl fmt::Display, tally: &Tally) {

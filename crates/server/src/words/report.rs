@@ -5,15 +5,14 @@
 
 use std::net::SocketAddr;
 
+use super::role::Role;
 use crate::metrics::{PacketView, Sizes, Snapshot, Tally};
 
 /// Everything the words can show.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Whether clients are served. If not, most words say just that.
-    pub serving: bool,
-    /// Part this server plays.
-    pub mode: Mode,
+    /// Part this server plays. If it serves no clients, most words say just that.
+    pub role: Role,
     /// Text of [`super::version_text`].
     pub version: String,
     /// Trace mask, without effect on anything.
@@ -42,35 +41,6 @@ pub struct Report {
     pub monitor: MonitorPart,
 }
 
-/// Part a server plays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Alone.
-    #[default]
-    Standalone,
-    /// Leads an ensemble.
-    Leader,
-    /// Votes and follows.
-    Follower,
-    /// Follows without a vote.
-    Observer,
-    /// Cut off from its ensemble, serving read-only clients.
-    ReadOnly,
-}
-
-impl Mode {
-    /// The name in `srvr`, `stat` and `mntr`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Standalone => "standalone",
-            Self::Leader => "leader",
-            Self::Follower => "follower",
-            Self::Observer => "observer",
-            Self::ReadOnly => "read-only",
-        }
-    }
-}
-
 /// The mask that `stmk` sets and `gtmk` shows. Tools expect it to be kept; nothing is traced by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceMask(pub i64);
@@ -92,7 +62,7 @@ pub struct ServerPart {
     pub zxid: i64,
     /// Nodes in the tree.
     pub node_count: u64,
-    /// Sizes of proposals; `None` before the first. Shown in mode leader only.
+    /// Sizes of proposals; `None` before the first. Only a leader shows them.
     pub proposals: Option<Sizes>,
 }
 
@@ -242,8 +212,10 @@ pub struct SessionEntry {
 /// Sessions, ephemerals and connections by expiry, as `dump` shows them.
 #[derive(Debug, Clone, Default)]
 pub struct SessionsPart {
-    /// Sessions by the moment they expire together, earliest first.
+    /// Sessions by the moment they expire together, earliest first. Nobody but a leader or a server on its own knows them.
     pub buckets: Vec<Bucket<i64>>,
+    /// Sessions and their timeouts in ms, ascending: what a learner shows instead.
+    pub global: Vec<(i64, u64)>,
     /// Sessions and the paths of their ephemerals.
     pub ephemerals: Vec<(i64, Vec<String>)>,
     /// Connections by the moment they are closed if they stay silent, earliest first; with their sessions.

@@ -2,7 +2,8 @@
 
 use super::{
     page::{Page, Peer},
-    report::{ConnectionEntry, Mode, Report, SessionEntry},
+    report::{ConnectionEntry, Report, SessionEntry},
+    role::Role,
 };
 use crate::metrics::Sizes;
 
@@ -43,7 +44,7 @@ fn version(page: &mut Page, report: &Report) {
 fn numbers(page: &mut Page, report: &Report) {
     let server = &report.server;
     let latency = server.packets.latency;
-    if report.mode == Mode::ReadOnly {
+    if report.role == Role::ReadOnly {
         page.line(format_args!(
             "READ-ONLY mode; serving only read-only clients"
         ));
@@ -59,9 +60,9 @@ fn numbers(page: &mut Page, report: &Report) {
     page.line(format_args!("Connections: {}", server.connections));
     page.line(format_args!("Outstanding: {}", server.packets.outstanding));
     page.line(format_args!("Zxid: 0x{:x}", server.zxid));
-    page.line(format_args!("Mode: {}", report.mode.name()));
+    page.line(format_args!("Mode: {}", report.role.name()));
     page.line(format_args!("Node count: {}", server.node_count));
-    if report.mode == Mode::Leader {
+    if matches!(report.role, Role::Leading(_)) {
         proposals(page, server.proposals);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     page::Page,
     report::{Configuration, DirectorySizes, EnsembleConfiguration, Environment, Report},
 };
-use crate::config::Settings;
+use crate::config::{EnsembleSettings, Role, Settings};
 
 /// Directory below `dataDir` and `dataLogDir` that holds the files.
 const VERSION_DIRECTORY: &str = "version-2";
@@ -19,8 +19,9 @@ const BYTES_PER_MEGABYTE: u64 = 1 << 20;
 const FAST_LEADER_ELECTION: u32 = 3;
 
 impl Configuration {
-    /// What `conf` shows of a server that runs alone. `client_port` is the port that is really open.
-    pub fn standalone(settings: &Settings, client_port: Option<u16>) -> Self {
+    /// What `conf` shows of a server with these settings. `client_port` is the port that is really open.
+    pub fn of(settings: &Settings, client_port: Option<u16>) -> Self {
+        let ensemble = settings.ensemble.as_ref();
         Self {
             client_port,
             secure_client_port: None,
@@ -31,8 +32,29 @@ impl Configuration {
             min_session_timeout_ms: millis(settings.min_session_timeout),
             max_session_timeout_ms: millis(settings.max_session_timeout),
             client_port_listen_backlog: settings.client.backlog,
-            server_id: 0,
-            ensemble: None,
+            server_id: ensemble.map_or(0, |ensemble| ensemble.me.0.unsigned_abs()),
+            ensemble: ensemble.map(EnsembleConfiguration::of),
+        }
+    }
+}
+
+impl EnsembleConfiguration {
+    /// What a member says of its ensemble, by its own settings.
+    fn of(settings: &EnsembleSettings) -> Self {
+        let membership = &settings.membership;
+        let own = membership.member(settings.me);
+        let endpoint = own.and_then(|member| member.endpoints.first());
+        Self {
+            init_limit: settings.init_limit,
+            sync_limit: settings.sync_limit,
+            election_port: endpoint.map_or(0, |at| at.election_port),
+            quorum_port: endpoint.map_or(0, |at| at.quorum_port),
+            is_observer: settings.vocation == Role::Observer,
+            servers: membership
+                .members()
+                .map(|(id, member)| format!("server.{id}={member}"))
+                .collect(),
+            version: membership.version(),
         }
     }
 }

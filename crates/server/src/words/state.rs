@@ -9,9 +9,13 @@ use super::{
 pub(super) fn sessions(page: &mut Page, report: &Report) {
     let part = &report.sessions;
     page.line(format_args!("SessionTracker dump:"));
-    buckets(page, "Session Sets", &part.buckets, |page, session| {
-        page.line(format_args!("\t0x{session:x}"));
-    });
+    if report.role.is_learner() {
+        global_sessions(page, &part.global);
+    } else {
+        buckets(page, "Session Sets", &part.buckets, |page, session| {
+            page.line(format_args!("\t0x{session:x}"));
+        });
+    }
     page.line(format_args!("ephemeral nodes dump:"));
     page.line(format_args!(
         "Sessions with Ephemerals ({}):",
@@ -36,6 +40,13 @@ pub(super) fn sessions(page: &mut Page, report: &Report) {
             ));
         },
     );
+}
+
+fn global_sessions(page: &mut Page, sessions: &[(i64, u64)]) {
+    page.line(format_args!("Global Sessions({}):", sessions.len()));
+    for (session, timeout) in sessions {
+        page.line(format_args!("0x{session:x}\t{timeout}ms"));
+    }
 }
 
 fn buckets<T>(page: &mut Page, title: &str, buckets: &[Bucket<T>], show: impl Fn(&mut Page, &T)) {

@@ -186,8 +186,8 @@ impl Word {
     }
 }
 
-/// Parts of a [`super::Report`] that an answer shows. What is not named here every answer may use: whether the
-/// server serves, its mode, its version, the trace mask.
+/// Parts of a [`super::Report`] that an answer shows. What is not named here every answer may use: the
+/// server's role, its version, the trace mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// [`super::Report::server`].

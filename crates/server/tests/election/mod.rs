@@ -16,7 +16,7 @@ use rookeeper_server::inbox::{Inbox, Message};
 use tokio::runtime::Runtime;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing must happen before a test believes that nothing happens.
 pub const QUIET: Duration = Duration::from_millis(400);
 
@@ -43,6 +43,7 @@ pub fn config(id: i64, own: &str) -> ElectionPortConfig {
         own: vec![Address::parse(own).unwrap()],
         listen_on_all: false,
         connect_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_secs(2),
         keep_alive: true,
         bind_retries: 5,
         multi_address: false,
@@ -190,6 +191,15 @@ impl Foreign {
         Self::over(stream)
     }
 
+    /// Opens a connection whose own system takes a few KiB and then no more.
+    pub fn with_little_room(to: SocketAddr) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&to.into()).unwrap();
+        Self::over(socket.into())
+    }
+
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(stream)
@@ -197,7 +207,9 @@ impl Foreign {
 
     /// Waits for a connection; what the other side says first comes with it.
     pub fn accept(listener: &TcpListener) -> (Self, Handshake, Vec<u8>) {
-        let (stream, _) = listener.accept().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (stream, _) = until("somebody connects", || listener.accept().ok());
+        stream.set_nonblocking(false).unwrap();
         let mut foreign = Self::over(stream);
         let mut bytes = Vec::new();
         loop {

@@ -133,13 +133,13 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "observer.reconnectDelayMs",
         Number(0),
-        IN_ENSEMBLE,
+        NOT_BUILT,
         "Milliseconds an observer waits before it returns.",
     ),
     property(
         "observer.election.DelayMs",
         Number(200),
-        IN_ENSEMBLE,
+        NOT_BUILT,
         "Milliseconds an observer waits before an election.",
     ),
     property(

@@ -65,8 +65,6 @@ fn defaults_of_a_member() {
         (found.min_notification, 200),
         (found.max_notification, 60_000),
         (found.leader_connect_pause, 100),
-        (found.observer_reconnect_delay, 0),
-        (found.observer_election_delay, 200),
     ];
     for (found, expected) in pauses {
         assert_eq!(found.as_millis(), expected);

@@ -263,3 +263,25 @@ fn a_member_finds_its_number_in_the_data_directory() {
     fs::write(&dynamic, "server.1=a:2888:3888\n").expect("a file");
     assert_eq!(load_file(&path).expect("a start").settings.ensemble, None);
 }
+
+/// What a Java server wrote for itself and its peers.
+#[test]
+fn a_recorded_membership_file_is_understood() {
+    const NAME: &str = "zoo.cfg.dynamic.100000000";
+    const TEXT: &str = include_str!("../../../../../testdata/config/zoo.cfg.dynamic.100000000");
+    let room = tempfile::tempdir().expect("a directory");
+    let (path, dynamic) = (room.path().join("zoo.cfg"), room.path().join(NAME));
+    let text = format!(
+        "dataDir={}\ndynamicConfigFile={}\ninitLimit=10\nsyncLimit=5\n",
+        room.path().display(),
+        dynamic.display()
+    );
+    fs::write(&path, text).expect("a file");
+    fs::write(&dynamic, TEXT).expect("a file");
+    fs::write(room.path().join("myid"), "4\n").expect("a file");
+    let settings = load_file(&path).expect("a start").settings;
+    let listen = settings.client.listen.expect("a port").to_string();
+    assert_eq!(listen, "127.0.0.1:26104");
+    let found = settings.ensemble.expect("a member").membership;
+    assert_eq!(found.to_string(), format!("{TEXT}\nversion=100000000"));
+}

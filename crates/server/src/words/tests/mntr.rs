@@ -33,23 +33,23 @@ const OLD_KEYS: [&str; 14] = [
 ];
 
 /// The only key that Rookeeper adds standalone (operations, 3.6).
-const ADDED: &str = "zk_fsync_threshold_exceed_count\t0";
+pub(super) const ADDED: &str = "zk_fsync_threshold_exceed_count\t0";
 
-fn said(report: &Report) -> String {
+pub(super) fn said(report: &Report) -> String {
     String::from_utf8(answer(Word::Mntr, report, b"").bytes).expect("words are text")
 }
 
-fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(super) fn sorted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
     lines
 }
 
 /// The numbers of a recording.
-struct Recording(BTreeMap<&'static str, &'static str>);
+pub(super) struct Recording(BTreeMap<&'static str, &'static str>);
 
 impl Recording {
-    fn number(&self, key: &str) -> u64 {
+    pub(super) fn number(&self, key: &str) -> u64 {
         let value = self.0.get(format!("zk_{key}").as_str()).expect(key);
         value.parse().expect(key)
     }
@@ -98,9 +98,8 @@ impl Recording {
         snapshot
     }
 
-    /// The recorded server when it was asked.
-    fn report(&self) -> Report {
-        let mut report = standalone();
+    /// The recorded server when it was asked; `report` has what `mntr` says nothing of.
+    pub(super) fn report(&self, mut report: Report) -> Report {
         report.server.packets.received = self.number("packets_received");
         report.server.packets.sent = self.number("packets_sent");
         report.monitor = MonitorPart {
@@ -119,14 +118,24 @@ impl Recording {
     }
 }
 
-fn recording() -> Recording {
-    let lines = RECORDED.lines();
-    Recording(lines.filter_map(|line| line.split_once('\t')).collect())
+impl Recording {
+    pub(super) fn of(text: &'static str) -> Self {
+        Self(
+            text.lines()
+                .filter_map(|line| line.split_once('\t'))
+                .collect(),
+        )
+    }
+}
+
+/// The recorded standalone server when it was asked.
+fn recorded() -> Report {
+    Recording::of(RECORDED).report(standalone())
 }
 
 #[test]
 fn it_says_what_the_recorded_server_said() {
-    let said = said(&recording().report());
+    let said = said(&recorded());
     let expected = RECORDED.replace("_m 7_", "_m_7_");
     assert_eq!(
         sorted(said.lines()),
@@ -156,7 +165,7 @@ fn no_key_is_missing_and_none_is_strange() {
 
 #[test]
 fn the_header_comes_first_and_then_the_keys_of_3_4() {
-    let said = said(&recording().report());
+    let said = said(&recorded());
     let keys: Vec<_> = said
         .lines()
         .filter_map(|line| Some(line.split_once('\t')?.0))
@@ -188,7 +197,7 @@ fn is_number_or_known(line: &str) -> bool {
 
 #[test]
 fn names_from_clients_break_no_collector() {
-    let mut report = recording().report();
+    let mut report = recorded();
     let tally = Tally::of(1, 1, 20_000, 1);
     let names = [
         "m 7",

@@ -4,7 +4,7 @@ use crate::{
     metrics::{PacketView, Sizes, Tally},
     words::{
         Bucket, Configuration, ConnectionEntry, DirectorySizes, EnsembleConfiguration, Environment,
-        Interest, Mode, Report, ServerPart, SessionEntry, SessionsPart, WatchSummary,
+        Interest, Leadership, Report, Role, ServerPart, SessionEntry, SessionsPart, WatchSummary,
     },
 };
 
@@ -109,6 +109,7 @@ fn sessions() -> SessionsPart {
             ends_ms: at(38),
             members: vec![SESSION],
         }],
+        global: Vec::new(),
         ephemerals: vec![(SESSION, vec!["/app/eph-standalone-0000000001".to_owned()])],
         connections: vec![
             Bucket {
@@ -127,7 +128,7 @@ fn sessions() -> SessionsPart {
 pub(super) fn standalone() -> Report {
     let paths = || vec!["/app/cfg".to_owned(), "/nope".to_owned()];
     Report {
-        serving: true,
+        role: Role::Standalone,
         version: VERSION.to_owned(),
         server: server(),
         configuration: configuration(),
@@ -184,6 +185,7 @@ fn leaders_sessions() -> SessionsPart {
             ends_ms: at(42),
             members: vec![four, two, three, one],
         }],
+        global: [one, two, three, four].map(|id| (id, 30_000)).into(),
         ephemerals: vec![
             ephemeral(two, "follower2-0000000002"),
             ephemeral(three, "leader-0000000003"),
@@ -210,8 +212,13 @@ pub(super) fn leader() -> Report {
         format!("server.{n}=127.0.0.1:2611{n}:2612{n}:{role};127.0.0.1:2610{n}")
     };
     Report {
-        serving: true,
-        mode: Mode::Leader,
+        role: Role::Leading(Leadership {
+            quorum_size: 3,
+            learners: 3,
+            synced_followers: 2,
+            synced_observers: 1,
+            ..Leadership::default()
+        }),
         version: VERSION.to_owned(),
         server: ServerPart {
             packets: PacketView {

@@ -5,7 +5,7 @@ use crate::{
     config::{ALL_WORDS, Settings, WordList},
     metrics::{PacketView, Tally},
     words::{
-        Answer, Command, Configuration, Mode, Needs, Report, ServerPart, TraceMask, Word, answer,
+        Answer, Command, Configuration, Needs, Report, Role, ServerPart, TraceMask, Word, answer,
         needs, version_text,
     },
 };
@@ -124,7 +124,10 @@ fn word(name: &str) -> Option<Word> {
 
 #[test]
 fn a_server_that_does_not_serve_says_so() {
-    let report = Report::default();
+    let report = Report {
+        role: Role::Looking,
+        ..Report::default()
+    };
     let recorded = exchanges(golden!("not-serving.txt"));
     assert_eq!(recorded.len(), 16);
     for (name, expected) in recorded {
@@ -140,8 +143,7 @@ fn a_server_that_does_not_serve_says_so() {
 #[test]
 fn a_read_only_server_says_so() {
     let report = Report {
-        serving: true,
-        mode: Mode::ReadOnly,
+        role: Role::ReadOnly,
         version: VERSION.to_owned(),
         server: ServerPart {
             packets: PacketView {
@@ -257,14 +259,14 @@ fn needs_name_everything_a_word_shows() {
     for word in Word::ALL {
         for full in [standalone(), leader()] {
             assert_eq!(
-                said(word, &only(&full, needs(word))),
+                said(word, &only(&full, needs(word, full.role))),
                 said(word, &full),
                 "{}",
                 word.name()
             );
         }
     }
-    let cheap = |word| needs(word) == Needs::NONE;
+    let cheap = |word| needs(word, Role::Standalone) == Needs::NONE;
     assert!(cheap(Word::Ruok) && cheap(Word::Isro) && !cheap(Word::Srvr));
 }
 
@@ -275,8 +277,7 @@ fn only(full: &Report, needs: Needs) -> Report {
     }
     let full = full.clone();
     Report {
-        serving: full.serving,
-        mode: full.mode,
+        role: full.role,
         version: full.version,
         trace_mask: full.trace_mask,
         server: part(needs.server, full.server),
@@ -310,10 +311,7 @@ fn a_connection_without_history_shows_what_there_is() {
 
 #[test]
 fn lists_may_be_empty() {
-    let report = Report {
-        serving: true,
-        ..Report::default()
-    };
+    let report = Report::default();
     for word in [Word::Cons, Word::Wchc, Word::Wchp] {
         check(word, &report, "\n");
     }
@@ -329,7 +327,7 @@ fn lists_may_be_empty() {
 fn settings_become_configuration() {
     let settings = settings("maxClientCnxns=60\ntickTime=2000");
     let report = Report {
-        configuration: Configuration::standalone(&settings, Some(26001)),
+        configuration: Configuration::of(&settings, Some(26001)),
         ..standalone()
     };
     check(Word::Conf, &report, golden!("standalone/conf.txt"));
