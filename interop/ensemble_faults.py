@@ -37,6 +37,7 @@ FLAPS = 5
 LONG_ROUNDS = 12
 SILENT_MS = 4000
 DISK_FULL_SECONDS = 30
+LARGE_WRITES = 20
 
 
 class World:
@@ -44,6 +45,7 @@ class World:
 
     def __init__(self, ensemble, net, crowd, disk):
         self.ensemble, self.net, self.crowd, self.disk = ensemble, net, crowd, disk
+        self.begun = []  # (when, story): says which story a contradiction in the history belongs to
 
     def leader(self):
         return self.ensemble.await_leader(FAILOVER_SECONDS)
@@ -264,10 +266,10 @@ def disk_is_full(world, as_leader):
     try:
         time.sleep(HOLD_SECONDS)
         writer = world.others(member)[0]
-        wait_until(lambda: large_write(writer), DISK_FULL_SECONDS, "large writes are accepted")
-        for _ in range(10):
-            large_write(writer)
-        world.majority_goes_on(member, as_leader)
+        # Space that was reserved lasts for a few of them; from then on the others must do without this member.
+        for _ in range(LARGE_WRITES):
+            wait_until(lambda: large_write(writer), DISK_FULL_SECONDS, "a large write is accepted")
+        world.majority_goes_on(member, False)
     finally:
         world.disk.free()
     if not member.alive():
@@ -276,7 +278,7 @@ def disk_is_full(world, as_leader):
 
 
 def large_write(member):
-    """True when a large write through this member is acknowledged; the full disk has no room for many."""
+    """True when a large write through this member is acknowledged."""
     try:
         connection = member.connect()
         reply, _ = connection.call(SET_DATA, jute.set_data("/large", bytes(200_000), -1))
@@ -381,6 +383,8 @@ def story(report, options, rounds, only):
                 report.case("no client met a contradiction, no session was lost", crowd.stop)
             report.case("equal trees and digests", ensemble.expect_equal)
             note = report.case("the history is linearizable, ephemerals are those of living sessions", crowd.judge, ensemble)
+            for when, name in [] if note else world.begun:
+                print(f"      {when:.3f}: {name}")
             print(f"      {note}")
     finally:
         disk.unmount()
@@ -391,6 +395,7 @@ def play(report, world, prefix, only):
         if only and only not in name:
             continue
         failed = report.failed
+        world.begun.append((time.monotonic(), prefix + name))
         report.case(prefix + name, work, world, *arguments)
         if report.failed > failed:
             recover(world)

@@ -17,7 +17,7 @@ PATIENCE = 2.0  # seconds until a member that says nothing is left
 PAUSE = 0.01  # seconds between requests of one client: the load is steady, not heavy
 RETRY = 0.1
 REGISTERS = 2
-NO_NODE, NODE_EXISTS = -101, -110
+NO_NODE, NODE_EXISTS, SYSTEM_ERROR = -101, -110, -1
 
 # began and ended in seconds; version, zxid: of the node, as the reply says; None where there is no reply.
 Write = namedtuple("Write", "client value began ended version zxid")
@@ -29,7 +29,7 @@ class Expired(Exception):
 
 
 class Client(threading.Thread):
-    """A session that moves between members. Subclasses say in `step` what it does."""
+    """A session that moves between members. Subclasses say in `step` what it does. After a fault it goes on; the first is kept."""
 
     def __init__(self, number, members, seed=0, session_ms=SESSION_MS):
         super().__init__(daemon=True)
@@ -46,17 +46,21 @@ class Client(threading.Thread):
         self.fault = None
 
     def run(self):
-        try:
-            while not self.done.is_set():
-                try:
-                    self.connect()
-                    self.step()
-                    self.done.wait(PAUSE)
-                except (Closed, OSError):
-                    self.leave()
-                    self.done.wait(RETRY)
-        except (AssertionError, Expired, ValueError) as error:
-            self.fault = error
+        while not self.done.is_set():
+            try:
+                self.connect()
+                self.step()
+                self.done.wait(PAUSE)
+                continue
+            except (Closed, OSError):
+                pass
+            except (AssertionError, ValueError) as error:
+                self.fault = self.fault or error
+            except Expired as error:
+                self.fault = self.fault or error
+                self.session, self.password = 0, bytes(16)
+            self.leave()
+            self.done.wait(RETRY)
 
     def connect(self):
         if self.connection:
@@ -82,6 +86,8 @@ class Client(threading.Thread):
     def ask(self, op, body):
         """Reply and the events before it. Per-session order: no reply shows an older state than one before it."""
         reply, events = self.connection.call(op, body)
+        if reply.err == SYSTEM_ERROR:
+            raise Closed(f"{self.member} refuses")  # its disk may be full; another member can do it
         if reply.zxid > 0:
             if reply.zxid < self.seen:
                 raise AssertionError(f"client {self.number} at {self.member}: saw 0x{self.seen:x}, then 0x{reply.zxid:x}")
@@ -157,27 +163,28 @@ class RegisterClient(Client):
 class EphemeralClient(Client):
     """Owns one ephemeral and looks after it: as long as the session lives it must be there."""
 
-    path = property(lambda self: f"/ephemerals/{self.number}")
+    def __init__(self, number, members, **options):
+        super().__init__(number, members, **options)
+        self.path = f"/ephemerals/{number}"
+        self.made_by = 0  # the session that has made it
 
     def step(self):
         reply, _ = self.ask(EXISTS, jute.path_watch(self.path, False))
-        if reply.err == NO_NODE and self.may_be_missing():
-            reply, _ = self.ask(CREATE, jute.create(self.path, b"", OPEN_ACL, 1))
-            if reply.err not in (0, NODE_EXISTS):
-                raise AssertionError(f"create of {self.path}: error {reply.err}")
-            self.made = True
+        if reply.err == NO_NODE and self.made_by != self.session:
+            self.make()
         elif reply.err:
             raise AssertionError(f"ephemeral of client {self.number} at {self.member}: error {reply.err}")
         elif jute.decode(EXISTS, reply.body)["stat"].owner != self.session:
             raise AssertionError(f"ephemeral of client {self.number} has another owner")
         else:
-            self.made = True
+            self.made_by = self.session
         self.done.wait(RETRY)
 
-    made = False
-
-    def may_be_missing(self):
-        return not self.made
+    def make(self):
+        reply, _ = self.ask(CREATE, jute.create(self.path, b"", OPEN_ACL, 1))
+        if reply.err not in (0, NODE_EXISTS):
+            raise AssertionError(f"create of {self.path}: error {reply.err}")
+        self.made_by = self.session
 
 
 class WatchClient(Client):
