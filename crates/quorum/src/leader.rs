@@ -197,7 +197,6 @@ impl Leader {
         let Some(progress) = self.learners.get_mut(&from) else {
             return;
         };
-        progress.heard = now;
         if progress.stage == Stage::Active {
             progress.deadline = self.clock.tick + self.config.sync_limit;
         }
@@ -219,6 +218,7 @@ impl Leader {
                 effects.push(LeaderEffect::Request { from, request });
             }
             (Stage::Active, FromLearner::Ping { touched, .. }) => {
+                progress.answered();
                 if !touched.is_empty() {
                     effects.push(LeaderEffect::Touched(touched));
                 }
@@ -432,6 +432,7 @@ impl Leader {
         for (to, progress) in &mut self.learners {
             if progress.stage == Stage::Active {
                 progress.activate(now);
+                progress.begins_to_serve(now);
                 let said = FromLeader::UpToDate;
                 effects.push(LeaderEffect::Send { to: *to, said });
             }

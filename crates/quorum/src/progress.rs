@@ -50,8 +50,11 @@ pub(crate) struct Progress {
     pub(crate) stage: Stage,
     /// The leader's tick after which it is taken for dead.
     pub(crate) deadline: i64,
-    /// When it was last heard of, ms; before the first word never.
-    pub(crate) heard: i64,
+    /// When the last thing was said, ms, of which it is known that it was heard: who answers a ping was a learner still when that was
+    /// sent. What merely arrives says nothing of the kind, because it may have lain in a buffer.
+    pub(crate) confirmed: Option<i64>,
+    /// When each ping was sent that is not answered. It was told to serve before, so it answers all of them, in order.
+    pings: VecDeque<i64>,
     acked: Zxid,
     /// Proposals that it has not acknowledged, and when each was sent.
     owed: VecDeque<(Zxid, i64)>,
@@ -64,10 +67,26 @@ impl Progress {
             kind: LearnerKind::Follower,
             stage: Stage::Unknown,
             deadline,
-            heard: i64::MIN,
+            confirmed: None,
+            pings: VecDeque::new(),
             acked: Zxid::ZERO,
             owed: VecDeque::new(),
         }
+    }
+
+    /// It is told to serve its clients.
+    pub(crate) const fn begins_to_serve(&mut self, now: i64) {
+        self.confirmed = Some(now);
+    }
+
+    pub(crate) fn pinged(&mut self, now: i64) {
+        if self.confirmed.is_some() {
+            self.pings.push_back(now);
+        }
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.confirmed = self.pings.pop_front().or(self.confirmed);
     }
 
     /// True from the moment on at which it gets what all get.

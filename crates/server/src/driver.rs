@@ -224,6 +224,7 @@ impl Driver {
             self.tick_member(&mut turn)?;
             self.perform(&mut turn)?;
             self.sync(&mut turn)?;
+            self.publish();
         }
         Ok(())
     }

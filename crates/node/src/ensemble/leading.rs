@@ -4,6 +4,8 @@
 //! - Nothing is judged before the epoch is established.
 //! - What is proposed is what was judged, in the same order; what is committed is applied in that order.
 
+use std::collections::VecDeque;
+
 use rookeeper_proto::code::OpCode;
 use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::packet::from_leader::FromLeader;
@@ -18,7 +20,7 @@ use rookeeper_tree::tree::Tree;
 
 use super::effect::MemberEffect;
 use crate::effect::Effect;
-use crate::input::{Input, Now};
+use crate::input::{Input, Now, SyncRequest};
 use crate::proposer::{Proposer, ProposerConfig};
 use crate::sessions::Sessions;
 
@@ -41,6 +43,8 @@ pub(super) struct Leading {
     config: ProposerConfig,
     /// Once the epoch is established.
     proposer: Option<Proposer>,
+    /// Syncs of own clients that wait until a quorum is known to follow.
+    syncs: VecDeque<SyncRequest>,
 }
 
 impl Leading {
@@ -49,6 +53,7 @@ impl Leading {
             leader,
             config,
             proposer: None,
+            syncs: VecDeque::new(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Leading {
         let mut todo = Vec::new();
         self.leader.handle(now.mono, input, &mut todo);
         self.perform(tree, now, todo, effects, news);
+        self.answer_syncs(now, effects);
     }
 
     /// What concerns the own clients, and time.
@@ -133,11 +139,20 @@ impl Leading {
             Input::Heard(heard) => proposer.heard(heard),
             Input::Tick => proposer.tick(tree, now, &mut wanted),
             Input::DiskFull(full) => proposer.disk_full(full),
-            Input::Sync(request) => wanted.push(Effect::from(request)),
+            Input::Sync(request) => self.syncs.push_back(request),
             Input::Synced(_) => {}
         }
         self.propose(now, wanted, &mut todo, effects);
         self.perform(tree, now, todo, effects, news);
+        self.answer_syncs(now, effects);
+    }
+
+    /// Who has everything that is committed answers a sync at once, but only who still leads has that for certain.
+    fn answer_syncs(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
+        if !self.syncs.is_empty() && now.mono <= self.fresh_until(now.mono) {
+            let syncs = self.syncs.drain(..).map(Effect::from);
+            effects.extend(syncs.map(MemberEffect::Local));
+        }
     }
 
     /// Hands what the proposer wants logged to the quorum, and the rest on.

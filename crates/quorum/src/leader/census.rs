@@ -41,21 +41,46 @@ impl Leader {
         census
     }
 
-    /// Until when nobody else can lead for all that is known here, ms: a quorum was heard of lately enough. Who leads longer than
-    /// that without a word of a quorum may have been replaced, and what it shows may be old.
+    /// Until when nobody else can lead, ms: a quorum follows that has heard of this leader so lately that it does not give it up
+    /// before. Who shows its state later than that may show what is old.
     #[must_use]
     pub fn fresh_until(&self, now: i64) -> i64 {
         let limit = self.config.tick_ms * self.config.sync_limit;
-        let mut heard: Vec<i64> = self.learners.values().map(|p| p.heard).collect();
-        heard.push(now);
-        heard.sort_unstable();
+        let confirmed = self.learners.values().filter_map(|p| p.confirmed);
+        let mut times: Vec<i64> = confirmed.chain([now]).collect();
+        times.sort_unstable();
         let quorum_at = |at: i64| {
             self.verifiers.is_quorum(|voter| {
-                let heard = |p: &Progress| p.server == Some(voter) && p.heard >= at;
-                voter == self.config.me || self.learners.values().any(heard)
+                let confirmed = |p: &Progress| {
+                    p.server == Some(voter) && p.confirmed.is_some_and(|time| time >= at)
+                };
+                voter == self.config.me || self.learners.values().any(confirmed)
             })
         };
-        let latest = heard.into_iter().rev().find(|at| quorum_at(*at));
+        let latest = times.into_iter().rev().find(|at| quorum_at(*at));
         latest.map_or(i64::MIN, |at| at.saturating_add(limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pings are answered in order, and an answer says when its ping was sent, not when the answer came.
+    #[test]
+    fn an_answer_confirms_the_time_of_its_ping() {
+        let mut learner = Progress::new(0);
+        learner.pinged(5);
+        learner.answered();
+        assert_eq!(learner.confirmed, None, "it is not told to serve yet");
+        learner.begins_to_serve(10);
+        assert_eq!(learner.confirmed, Some(10));
+        learner.pinged(20);
+        learner.pinged(30);
+        learner.answered();
+        assert_eq!(learner.confirmed, Some(20));
+        learner.answered();
+        learner.answered();
+        assert_eq!(learner.confirmed, Some(30));
     }
 }

@@ -51,8 +51,9 @@ impl Leader {
         if whole && self.established().is_some() && !self.has_quorum() {
             return self.step_down(StepDown::QuorumLost, effects);
         }
-        for (to, progress) in &self.learners {
+        for (to, progress) in &mut self.learners {
             if progress.is_registered() {
+                progress.pinged(now);
                 let said = FromLeader::Ping(self.last_proposed);
                 effects.push(LeaderEffect::Send { to: *to, said });
             }

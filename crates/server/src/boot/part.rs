@@ -97,14 +97,7 @@ fn member(
     let election =
         ElectionPort::start(election_port(settings), Arc::clone(&inbox), runtime.clone())?;
     let limits = options::quorum_limits(&service.settings, settings);
-    let learners = LearnerPortConfig {
-        addresses: quorum_addresses(&settings.membership, settings.me),
-        listen_on_all: settings.listen_on_all_ips,
-        limits: QuorumPortLimits {
-            nodelay: settings.leader_nodelay,
-            ..limits
-        },
-    };
+    let learners = learner_port(settings, limits);
     Ok(Part::Ensemble(Box::new(Ensemble {
         member,
         first,
@@ -146,6 +139,17 @@ fn election_port(settings: &EnsembleSettings) -> ElectionPortConfig {
         keep_alive: settings.tcp_keep_alive,
         bind_retries: settings.election_bind_retries,
         multi_address: settings.multi_address,
+    }
+}
+
+fn learner_port(settings: &EnsembleSettings, limits: QuorumPortLimits) -> LearnerPortConfig {
+    LearnerPortConfig {
+        addresses: quorum_addresses(&settings.membership, settings.me),
+        listen_on_all: settings.listen_on_all_ips,
+        limits: QuorumPortLimits {
+            nodelay: settings.leader_nodelay,
+            ..limits
+        },
     }
 }
 

@@ -144,7 +144,7 @@ impl Driver {
     }
 
     /// Tells connections and operators what this member is now.
-    fn publish(&mut self) {
+    pub(super) fn publish(&self) {
         let mono = self.clock.mono();
         let Part::Ensemble(ensemble) = &self.part else {
             return;
@@ -167,7 +167,6 @@ impl Driver {
             return Err(DriverError::Election(failure));
         }
         self.give_clients_up();
-        self.publish();
         let mono = self.clock.mono();
         let due = self.ensemble().is_some_and(|ensemble| {
             let deadline = ensemble.member.deadline();

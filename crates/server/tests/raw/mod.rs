@@ -21,6 +21,7 @@ pub mod op {
     pub const GET_DATA: i32 = 4;
     pub const SET_DATA: i32 = 5;
     pub const GET_CHILDREN: i32 = 8;
+    pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
     pub const MULTI: i32 = 14;
     pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;

@@ -1,0 +1,373 @@
+//! Members of an ensemble over real sockets and files: what clients and operators see while leaders come and go.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test with real sockets: a failure is its result"
+)]
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use raw::*;
+use rookeeper_server::boot::Server;
+use rookeeper_server::config::Settings;
+
+/// Time between two looks at something that takes its time.
+const LOOK: Duration = Duration::from_millis(5);
+
+struct Ensemble {
+    dir: tempfile::TempDir,
+    lines: String,
+    extra: String,
+    ports: BTreeMap<u16, u16>,
+    running: BTreeMap<u16, Server>,
+}
+
+/// Ports that nobody has now.
+fn free_ports(count: usize) -> Vec<u16> {
+    let sockets: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
+    sockets.iter().map(port).collect()
+}
+
+impl Ensemble {
+    fn new(voters: u16, observers: u16, extra: &str) -> Self {
+        let count = voters + observers;
+        let ports = free_ports(usize::from(count) * 3);
+        let mut lines = String::new();
+        for (index, ports) in ports.chunks(3).enumerate() {
+            let id = index as u16 + 1;
+            let role = if id > voters { ":observer" } else { "" };
+            lines += &format!("server.{id}=127.0.0.1:{}:{}{role}\n", ports[0], ports[1]);
+        }
+        let of = |id: u16| ports[usize::from(id - 1) * 3 + 2];
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            lines,
+            extra: extra.to_owned(),
+            ports: (1..=count).map(|id| (id, of(id))).collect(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    fn data(&self, id: u16) -> PathBuf {
+        self.dir.path().join(id.to_string())
+    }
+
+    fn start(&mut self, id: u16) {
+        let data = self.data(id);
+        fs::create_dir_all(&data).unwrap();
+        let text = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\n{}{}",
+            data.display(),
+            self.ports[&id],
+            self.lines,
+            self.extra
+        );
+        let words = ["-Dzookeeper.preAllocSize=64"];
+        let loaded = Settings::of_member(&text, &words, &id.to_string()).unwrap();
+        let server = Server::start(loaded.settings).unwrap();
+        self.running.insert(id, server);
+    }
+
+    fn start_all(&mut self) {
+        let ids: Vec<u16> = self.ports.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.start(id));
+        self.await_serving();
+    }
+
+    fn stop(&mut self, id: u16) {
+        drop(self.running.remove(&id).unwrap());
+    }
+
+    fn address(&self, id: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[&id]))
+    }
+
+    /// What a member says that it is; nothing while it serves nobody.
+    fn mode(&self, id: u16) -> Option<String> {
+        let mut socket = TcpStream::connect(self.address(id)).ok()?;
+        socket.write_all(b"srvr").ok()?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text).ok()?;
+        let mode = text.lines().find_map(|line| line.strip_prefix("Mode: "));
+        mode.map(str::to_owned)
+    }
+
+    #[track_caller]
+    fn await_serving(&self) {
+        for id in self.running.keys() {
+            eventually("a member does not serve", || self.mode(*id).is_some());
+        }
+    }
+
+    fn leader(&self) -> u16 {
+        let leads = |id: &&u16| self.mode(**id).as_deref() == Some("leader");
+        *self.running.keys().find(leads).unwrap()
+    }
+
+    /// Some member that does not lead.
+    fn follower(&self) -> u16 {
+        let leader = self.leader();
+        *self.running.keys().find(|id| **id != leader).unwrap()
+    }
+
+    /// Everybody has the same, in the end.
+    #[track_caller]
+    fn assert_equal(&self) {
+        let state = |server: &Server| {
+            let tree = server.service().replica.tree.read();
+            (tree.last_zxid(), tree.digest(), tree.node_count())
+        };
+        eventually("the trees differ", || {
+            let mut states = self.running.values().map(state);
+            let first = states.next();
+            states.all(|state| Some(state) == first)
+        });
+        for server in self.running.values() {
+            let wrong = &server.service().gauges.digest_mismatches;
+            assert_eq!(wrong.load(std::sync::atomic::Ordering::Relaxed), 0);
+        }
+    }
+}
+
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        thread::sleep(LOOK);
+    }
+}
+
+fn exists(client: &mut Client, path: &str) -> bool {
+    client.call(op::EXISTS, &path_watch(path)).unwrap().err == 0
+}
+
+/// A client that asks its server to catch up before it reads.
+fn exists_after_sync(client: &mut Client, path: &str) -> bool {
+    assert_eq!(
+        client.call(op::SYNC, &Out::new().string("/")).unwrap().err,
+        0
+    );
+    exists(client, path)
+}
+
+#[test]
+fn what_one_member_acknowledges_all_have() {
+    let mut ensemble = Ensemble::new(3, 1, "");
+    ensemble.start_all();
+    let modes: Vec<_> = (1..=4).map(|id| ensemble.mode(id).unwrap()).collect();
+    assert_eq!(modes.iter().filter(|mode| *mode == "leader").count(), 1);
+    assert_eq!(modes.iter().filter(|mode| *mode == "follower").count(), 2);
+    assert_eq!(modes[3], "observer");
+    let mut clients: Vec<_> = (1..=4)
+        .map(|id| Client::connect(ensemble.address(id)))
+        .collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        let path = format!("/of{at}");
+        assert_eq!(
+            client
+                .call(op::CREATE, &create(&path, b"x", 0))
+                .unwrap()
+                .err,
+            0
+        );
+    }
+    for client in &mut clients {
+        for at in 0..4 {
+            assert!(exists_after_sync(client, &format!("/of{at}")));
+        }
+    }
+    ensemble.assert_equal();
+}
+
+#[test]
+fn a_client_with_nothing_in_flight_does_not_notice_a_new_leader() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.start_all();
+    let (leader, at) = (ensemble.leader(), ensemble.follower());
+    let mut client = Client::connect(ensemble.address(at));
+    let ephemeral = create("/mine", b"", 1);
+    assert_eq!(client.call(op::CREATE, &ephemeral).unwrap().err, 0);
+    ensemble.stop(leader);
+    // The same connection: a read, a write, and what belongs to the session is still there.
+    assert!(exists(&mut client, "/mine"));
+    assert_eq!(
+        client
+            .call(op::CREATE, &create("/later", b"", 0))
+            .unwrap()
+            .err,
+        0
+    );
+    assert!(exists_after_sync(&mut client, "/mine"));
+    ensemble.await_serving();
+    assert_ne!(ensemble.leader(), leader);
+    ensemble.start(leader);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+}
+
+#[test]
+fn a_session_moves_to_another_member_with_its_ephemerals() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.start_all();
+    let mut first = Client::connect(ensemble.address(1));
+    assert_eq!(
+        first.call(op::CREATE, &create("/e", b"", 1)).unwrap().err,
+        0
+    );
+    let hello = first.hello();
+    let mut second = Client::open(ensemble.address(2), &hello).unwrap();
+    assert_eq!(second.session, first.session);
+    assert!(exists_after_sync(&mut second, "/e"));
+    // The old connection may not write for the session any more.
+    let old = first.call(op::CREATE, &create("/stolen", b"", 0));
+    assert!(old.is_err() || old.unwrap().err != 0);
+    second.call(op::CLOSE, &Out::new()).unwrap();
+    let mut third = Client::connect(ensemble.address(3));
+    assert!(!exists_after_sync(&mut third, "/e"));
+    assert!(!exists(&mut third, "/stolen"));
+    ensemble.assert_equal();
+}
+
+#[test]
+fn a_member_that_comes_late_gets_the_state_and_one_that_comes_back_what_it_missed() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let mut client = Client::connect(ensemble.address(1));
+    for n in 0..600 {
+        let body = create(&format!("/n{n}"), &[7; 300], 0);
+        assert_eq!(client.call(op::CREATE, &body).unwrap().err, 0);
+    }
+    ensemble.start(3);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+    ensemble.stop(3);
+    for n in 0..20 {
+        assert_eq!(
+            client
+                .call(op::DELETE, &delete(&format!("/n{n}")))
+                .unwrap()
+                .err,
+            0
+        );
+    }
+    ensemble.start(3);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+}
+
+#[test]
+fn without_a_quorum_nobody_is_served_and_nothing_is_lost() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.start_all();
+    let leader = ensemble.leader();
+    let mut client = Client::connect(ensemble.address(leader));
+    assert_eq!(
+        client
+            .call(op::CREATE, &create("/kept", b"", 0))
+            .unwrap()
+            .err,
+        0
+    );
+    let others: Vec<u16> = (1..=3).filter(|id| *id != leader).collect();
+    others.iter().for_each(|id| ensemble.stop(*id));
+    // The leader notices within two ticks, keeps its clients for a moment, then sends them away.
+    assert!(client.call(op::CREATE, &create("/lost", b"", 0)).is_err());
+    eventually("a leader without a quorum serves", || {
+        ensemble.mode(leader).is_none()
+    });
+    ensemble.start(others[0]);
+    ensemble.await_serving();
+    let mut client = Client::connect(ensemble.address(others[0]));
+    assert!(exists_after_sync(&mut client, "/kept"));
+}
+
+#[test]
+fn a_damaged_history_is_set_aside_and_fetched_from_the_leader() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.start_all();
+    let mut client = Client::connect(ensemble.address(ensemble.leader()));
+    for n in 0..50 {
+        let body = create(&format!("/n{n}"), &[7; 100], 0);
+        assert_eq!(client.call(op::CREATE, &body).unwrap().err, 0);
+    }
+    let id = ensemble.follower();
+    ensemble.assert_equal();
+    ensemble.stop(id);
+    damage_newest_log(&ensemble.data(id).join("version-2"));
+    ensemble.start(id);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+    let kept = fs::read_dir(ensemble.data(id).join("version-2")).unwrap();
+    let names: Vec<String> = kept
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names.iter().any(|name| name.contains("damaged")),
+        "{names:?}"
+    );
+    assert!(
+        !names.iter().any(|name| name == "rookeeper.incomplete"),
+        "{names:?}"
+    );
+}
+
+/// Breaks a record in the middle of the newest log.
+fn damage_newest_log(dir: &std::path::Path) {
+    let logs = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let is_log = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("log.")
+    };
+    let newest = logs.filter(is_log).max().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[3000] ^= 0xff;
+    fs::write(&newest, bytes).unwrap();
+}
+
+#[test]
+fn a_leader_that_does_not_serve_sends_clients_to_the_others() {
+    let mut ensemble = Ensemble::new(3, 0, "leaderServes=no\n");
+    ensemble.start_all();
+    let leader = ensemble.leader();
+    assert!(Client::open(ensemble.address(leader), &Hello::default()).is_err());
+    let mut client = Client::connect(ensemble.address(ensemble.follower()));
+    assert_eq!(
+        client.call(op::CREATE, &create("/a", b"", 0)).unwrap().err,
+        0
+    );
+}
+
+#[test]
+fn every_member_shows_who_belongs_to_the_ensemble() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.start_all();
+    for id in 1..=3 {
+        let mut client = Client::connect(ensemble.address(id));
+        let shown = client
+            .call(op::GET_DATA, &path_watch("/zookeeper/config"))
+            .unwrap();
+        let text = String::from_utf8(shown.data().to_vec()).unwrap();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.starts_with("server.1=127.0.0.1:"), "{text}");
+        assert!(text.ends_with("\nversion=0"), "{text}");
+    }
+}
