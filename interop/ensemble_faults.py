@@ -7,7 +7,10 @@ members: linearizable writes, the order of each session, ephemerals, watches (`h
 `--long` repeats everything with other leaders and longer (about half an hour); `--rounds N` says how often.
 """
 
+import glob
 import random
+import re
+import subprocess
 import time
 
 import history
@@ -33,18 +36,20 @@ STEP_DOWN_SECONDS = SYNC_SECONDS + 5
 PAUSE_SECONDS = 2.5 * SYNC_SECONDS
 HOLD_SECONDS = 2 * SYNC_SECONDS
 KILLS = 3
+READERS = 10
 FLAPS = 5
 LONG_ROUNDS = 12
 SILENT_MS = 4000
 DISK_FULL_SECONDS = 30
 LARGE_WRITES = 20
+SLOW_SYNC_MS = 200
 
 
 class World:
     """The ensemble, its network, and the crowd on it."""
 
-    def __init__(self, ensemble, net, crowd, disk):
-        self.ensemble, self.net, self.crowd, self.disk = ensemble, net, crowd, disk
+    def __init__(self, ensemble, net, crowd, disk, clocks):
+        self.ensemble, self.net, self.crowd, self.disk, self.clocks = ensemble, net, crowd, disk, clocks
         self.begun = []  # (when, story): says which story a contradiction in the history belongs to
 
     def leader(self):
@@ -166,9 +171,9 @@ def all_are_killed(world):
 def stopped_leader_returns(world, synced):
     """Requests that a stopped leader finds on return are answered with what is true then, or not at all."""
     leader = world.leader()
-    connection = leader.connect()
     register = path_of(0)
-    old = connection.get(GET_DATA, jute.path_watch(register, False))["stat"].version
+    connections = [leader.connect() for _ in range(READERS)]
+    old = connections[0].get(GET_DATA, jute.path_watch(register, False))["stat"].version
     leader.pause()
     begin = time.monotonic()
     try:
@@ -176,12 +181,14 @@ def stopped_leader_returns(world, synced):
         version = version_at(world.others(leader)[0], register)
         expect_true(version > old, "something was written meanwhile")
         time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - begin)))
-        if synced:
-            connection.send(SYNC, jute.path_only(register))
-        connection.send(GET_DATA, jute.path_watch(register, False))
+        for connection in connections:
+            if synced:
+                connection.send(SYNC, jute.path_only(register))
+            connection.send(GET_DATA, jute.path_watch(register, False))
     finally:
         leader.resume()
-    shown = versions_shown(connection)
+    until = time.monotonic() + SYNC_SECONDS
+    shown = [shown for connection in connections for shown in versions_shown(connection, until)]
     wait_until(lambda: world.ensemble.leader() not in (None, leader), STEP_DOWN_SECONDS, "it steps down")
     world.heals()
     stale = [found for found in shown if found < version]
@@ -196,12 +203,12 @@ def version_at(member, path):
     return version
 
 
-def versions_shown(connection):
-    """Versions in the answers to reads until the connection ends or says nothing more."""
+def versions_shown(connection, until):
+    """Versions in the answers to reads that come until then."""
     versions = []
-    connection.sock.settimeout(SYNC_SECONDS)
     try:
         while True:
+            connection.sock.settimeout(max(0.01, until - time.monotonic()))
             reply = connection.receive()
             if reply.err == 0 and len(reply.body) > jute.STAT.size:
                 versions.append(jute.decode(GET_DATA, reply.body)["stat"].version)
@@ -309,6 +316,79 @@ def make_follower(world, member):
         member.start().await_serving()
 
 
+def clock_jumps(world, seconds):
+    """The wall clocks of all members jump, one after the other, the leader's too: no session ends, nothing stands still."""
+    before = [client.session for client in world.crowd.clients]
+    for member in world.ensemble.members.values():
+        world.clocks.jump(member.sid, seconds)
+        world.crowd.await_progress()
+    time.sleep(HOLD_SECONDS)
+    off = written_at(world.leader()) - time.time()
+    expect_true(abs(off - seconds) < abs(seconds) / 10, f"what is written now says so: {off:.0f} s from now, {seconds} expected")
+    world.crowd.await_progress()
+    for member in world.ensemble.members.values():
+        world.clocks.jump(member.sid, 0)
+    world.heals()
+    expect([client.session for client in world.crowd.clients], before, "sessions")
+
+
+def written_at(member):
+    """The time that a write gets, in seconds since 1970."""
+    connection = member.connect()
+    stat = connection.get(SET_DATA, jute.set_data("/large", b"", -1))["stat"]
+    connection.get(jute.CLOSE_SESSION)
+    connection.close()
+    return stat.mtime / 1000
+
+
+def disk_is_slow(world, of_leader):
+    """Each sync of one member takes long: nobody loses anything; if it is a follower, nobody waits for it."""
+    member = world.leader() if of_leader else world.follower()
+    trace = slow_syncs(member)
+    try:
+        time.sleep(HOLD_SECONDS)
+        world.crowd.await_progress()
+        world.majority_goes_on(member, False)
+        slowest = re.search(r"^zk_max_fsynctime\s+(\d+)", member.word("mntr"), re.M)
+        expect_true(slowest and int(slowest[1]) >= SLOW_SYNC_MS, f"syncs are slow: {slowest and slowest[1]} ms")
+    finally:
+        trace.terminate()
+        trace.wait()
+    world.heals()
+
+
+def slow_syncs(member):
+    """Attaches a tracer that delays; it lets go when it is terminated."""
+    delay = f"inject=fsync,fdatasync:delay_enter={SLOW_SYNC_MS * 1000}"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay, "-p", str(member.process.pid)]
+    trace = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    expect_true(trace.poll() is None, "the tracer runs: " + (trace.stderr.read() if trace.poll() is not None else ""))
+    return trace
+
+
+class Clocks:
+    """Wall clocks of members, moved by libfaketime; time that only passes is left alone."""
+
+    def __init__(self, directory):
+        found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        if not found:
+            raise SystemExit("ensemble_faults.py: clocks need the package libfaketime")
+        self.library, self.directory = found[0], directory
+
+    def environment(self, sid):
+        self.jump(sid, 0)
+        return {"LD_PRELOAD": self.library, "FAKETIME_TIMESTAMP_FILE": self._file(sid), "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
+
+    def jump(self, sid, seconds):
+        with open(self._file(sid), "w") as file:
+            file.write(f"{seconds:+d}\n")
+
+    def _file(self, sid):
+        return f"{self.directory}/clock-{sid}"
+
+
 # The judge must be able to say no.
 
 def judge_sees(report):
@@ -354,6 +434,10 @@ STORIES = [
     ("a silent session goes, although the leader changes", silent_session_goes),
     ("a follower's link flaps", link_flaps, False),
     ("the leader's link flaps", link_flaps, True),
+    ("a follower's disk is slow", disk_is_slow, False),
+    ("the leader's disk is slow", disk_is_slow, True),
+    ("clocks jump an hour ahead", clock_jumps, 3600),
+    ("clocks jump an hour back", clock_jumps, -3600),
     ("a follower's disk is full", disk_is_full, False),
     ("the leader's disk is full", disk_is_full, True),
 ]
@@ -368,13 +452,16 @@ def story(report, options, rounds, only):
     try:
         with Ensemble(options.binary, SIDS, config=config, settings=settings, place=net.place) as ensemble:
             report.server = ensemble
+            clocks = Clocks(ensemble.work_dir)
+            for member in ensemble.members.values():
+                member.environment = clocks.environment(member.sid)
             ensemble[DISK_SID].data_dir = f"{disk.path}/data"
             report.case("three members elect a leader", ensemble.start, (2, kind), (1, kind), (3, kind))
             connection = ensemble[2].connect()
             connection.get(CREATE, jute.create("/large", b"", OPEN_ACL, 0))
             connection.close()
             crowd = Crowd(ensemble, options.seed)
-            world = World(ensemble, net, crowd, disk)
+            world = World(ensemble, net, crowd, disk, clocks)
             try:
                 for number in range(rounds):
                     play(report, world, f"round {number}: " if rounds > 1 else "", only)

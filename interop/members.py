@@ -51,6 +51,7 @@ class Member:
         self.observer = observer
         self.host = host
         self.prefix = list(prefix)
+        self.environment = {}
         self.kind = None
         self.process = None
         self.work_dir = os.path.join(ensemble.work_dir, f"m{sid}")
@@ -81,7 +82,8 @@ class Member:
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen([*self.prefix, *self._command(config)], stdout=log, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.work_dir)
+                                            stdin=subprocess.DEVNULL, cwd=self.work_dir,
+                                            env={**os.environ, **self.environment})
         return self
 
     def _config(self):
