@@ -453,7 +453,7 @@ def story(report, options, rounds, only):
         with Ensemble(options.binary, SIDS, config=config, settings=settings, place=net.place) as ensemble:
             report.server = ensemble
             clocks = Clocks(ensemble.work_dir)
-            for member in ensemble.members.values():
+            for member in ensemble.members.values() if kind == OURS else []:  # Java hangs under libfaketime
                 member.environment = clocks.environment(member.sid)
             ensemble[DISK_SID].data_dir = f"{disk.path}/data"
             report.case("three members elect a leader", ensemble.start, (2, kind), (1, kind), (3, kind))
