@@ -1,4 +1,5 @@
-"""The servers that bench/compare measures: Rookeeper and Debian's Java ZooKeeper, each started in a directory of its own."""
+"""The servers that bench/compare measures: Rookeeper and Debian's Java ZooKeeper, each started in a directory of its own. What
+bench/ensemble shares with it stands here too; its ensembles are in members.py."""
 
 import json
 import signal
@@ -10,23 +11,40 @@ from pathlib import Path
 PORT = 23990
 
 
+def srvr(port):
+    """What the word `srvr` answers, empty where nothing does."""
+    answer = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s.sendall(b"srvr")
+            while part := s.recv(4096):
+                answer += part
+    except OSError:
+        pass
+    return answer.decode()
+
+
 def wait_until_serving(port, process, seconds=120):
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
         if process.poll() is not None:
             raise SystemExit(f"the server ended with {process.returncode}")
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1) as s:
-                s.sendall(b"srvr")
-                answer = b""
-                while part := s.recv(4096):
-                    answer += part
-                if b"Mode:" in answer:
-                    return
-        except OSError:
-            pass
+        if "Mode:" in srvr(port):
+            return
         time.sleep(0.002)
     raise SystemExit("the server does not answer")
+
+
+def java_command(main, memory, config):
+    jars = ":".join(str(p) for folder in ("/usr/share/java", "/usr/share/zookeeper")
+                    for p in Path(folder).glob("*.jar"))
+    return ["java", f"-Xmx{memory}", "-cp", f"/etc/zookeeper/conf:{jars}", "-Dzookeeper.root.logger=WARN,CONSOLE",
+            f"org.apache.zookeeper.server.{main}", config]
+
+
+def java_version():
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "zookeeper"], capture_output=True, text=True)
+    return done.stdout or "unknown"
 
 
 class Server:
@@ -84,15 +102,12 @@ class Java(Server):
     warm_up = 5
 
     def command(self):
-        jars = ":".join(str(p) for folder in ("/usr/share/java", "/usr/share/zookeeper")
-                        for p in Path(folder).glob("*.jar"))
-        return ["java", "-Xmx4g", "-cp", f"/etc/zookeeper/conf:{jars}", "-Dzookeeper.root.logger=WARN,CONSOLE",
-                "org.apache.zookeeper.server.ZooKeeperServerMain", self.config()]
+        return java_command("ZooKeeperServerMain", "4g", self.config())
 
 
-def bench(binary, server_pid, *words, timeout=600):
+def bench(binary, server_pid, *words, port=PORT, timeout=600):
     """One `rookeeper bench`; a failure is a result too."""
-    command = [binary, "bench", "--server", f"127.0.0.1:{PORT}", "--json"]
+    command = [binary, "bench", "--server", f"127.0.0.1:{port}", "--json"]
     if server_pid:
         command += ["--pid", str(server_pid)]
     try:

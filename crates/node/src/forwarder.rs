@@ -12,14 +12,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use rookeeper_proto::code::OpCode;
+use rookeeper_proto::code::{ErrorCode, OpCode};
 use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
 use rookeeper_proto::jute::{DecodeError, Writer};
 use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner};
 use rookeeper_proto::password;
 use rookeeper_proto::request::{ConnectRequest, Write};
 use rookeeper_proto::response::ConnectResponse;
-use rookeeper_proto::txn::Record;
+use rookeeper_proto::txn::{Record, Txn};
 use rookeeper_quorum::committed::Entry;
 use rookeeper_tree::prep::{self, Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
@@ -322,9 +322,14 @@ impl Forwarder {
             .on_their_way
             .pop_front_if(|first| (first.session, first.cxid) == (header.session, header.cxid));
         let (shape, reply_to, begins) = match own.map(|own| own.what) {
-            Some(What::Write { write, to }) => {
-                (prep::reply_shape(&write, &record.txn), Some(to), None)
-            }
+            Some(What::Write { write, to }) => match lost(header.session, &record.txn) {
+                Some(why) => {
+                    let conn = to.conn;
+                    effects.push(ForwarderEffect::Here(Effect::Close { conn, why }));
+                    (ReplyShape::Header, None, None)
+                }
+                None => (prep::reply_shape(&write, &record.txn), Some(to), None),
+            },
             Some(What::Begin {
                 conn,
                 timeout_ms,
@@ -374,6 +379,20 @@ impl Forwarder {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.on_their_way.len()
+    }
+}
+
+/// Why the connection has to end, if the leader refused a request because of its session: that is no answer to the request, and the
+/// client must come again (client protocol 4.3).
+fn lost(session: SessionId, txn: &Txn) -> Option<CloseReason> {
+    let Txn::Error(code) = txn else { return None };
+    let is = |error: ErrorCode| *code == error.code();
+    if is(ErrorCode::SessionMoved) {
+        Some(CloseReason::Reattached(session))
+    } else if is(ErrorCode::SessionExpired) {
+        Some(CloseReason::SessionExpired(session))
+    } else {
+        None
     }
 }
 

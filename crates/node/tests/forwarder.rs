@@ -339,16 +339,17 @@ fn a_session_moves_between_learners_and_its_old_place_is_refused() {
         Some((ConnId(6), ConnectResponse::Accepted { .. }))
     ));
 
-    // What comes by the old place is refused, and the refusal is a transaction.
+    // What comes by the old place is refused, and the refusal is a transaction. It is a fault of the connection and no answer to the
+    // request: the client must come again, to wherever it wants its session (ZOOKEEPER-710).
     one.write(1, session, 3, OpCode::Create, create("/late", 0));
     for request in one.requests() {
         let entries = leader.order(one.id, request);
         one.commit(&entries);
         two.commit(&entries);
     }
-    let moved = ErrorCode::SessionMoved.code();
-    assert_eq!(one.replies, [(ConnId(1), Xid(3), moved)]);
-    assert!(two.replies.is_empty());
+    assert!(one.replies.is_empty() && two.replies.is_empty());
+    let why = CloseReason::Reattached(session);
+    assert_eq!(one.closed, [(ConnId(1), why)]);
 
     // A session that is unknown to the leader is refused to its client.
     let ended = SessionId(0x0200_0000_0000_0007);

@@ -24,7 +24,7 @@ use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
-use rookeeper_node::input::Input;
+use rookeeper_node::input::{Input, Now};
 use rookeeper_node::sessions::Sessions;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ids::{SessionId, Zxid};
@@ -163,8 +163,12 @@ struct Turn {
     messages: Vec<Message>,
     effects: Vec<Effect>,
     member_effects: Vec<MemberEffect>,
+    /// Some of them change the tree.
+    unapplied: bool,
     /// What answers effects that were performed.
     answers: VecDeque<MemberInput>,
+    /// When this turn began.
+    now: Now,
     to_apply: Vec<Committed>,
     deliveries: Deliveries,
     touched: Vec<Arc<Mailbox>>,
@@ -200,7 +204,9 @@ impl Driver {
             messages: Vec::new(),
             effects: Vec::new(),
             member_effects: Vec::new(),
+            unapplied: false,
             answers: VecDeque::new(),
+            now: self.clock.now(),
             to_apply: Vec::new(),
             deliveries: Deliveries::default(),
             touched: Vec::new(),
@@ -215,6 +221,7 @@ impl Driver {
             let patience = next_tick.saturating_duration_since(Instant::now());
             let patience = patience.min(self.until_deadline());
             self.inbox.take(patience, &mut turn.messages);
+            turn.now = self.clock.now();
             self.make_room(&mut turn)?;
             self.take_messages(&mut turn)?;
             if Instant::now() >= next_tick {
@@ -231,7 +238,7 @@ impl Driver {
 
     /// Hands one input to whoever decides.
     fn decide(&mut self, tree: &Tree, input: Input, turn: &mut Turn) {
-        let now = self.clock.now();
+        let now = turn.now;
         match &mut self.part {
             Part::Standalone(member) => member.handle(tree, now, input, &mut turn.effects),
             Part::Ensemble(ensemble) => {
@@ -367,6 +374,7 @@ impl Driver {
         let started = Instant::now();
         wait_for_room(&self.inbox, || database.log.sync())?;
         self.note_sync(started.elapsed());
+        turn.now = self.clock.now();
         let replica = Arc::clone(&self.replica);
         self.decide(&replica.tree.read(), Input::Synced(zxid), turn);
         self.perform(turn)?;

@@ -322,20 +322,27 @@ impl Driver {
 
     /// Hands one input to the member; what is committed is applied first, where the member may look at it.
     pub(super) fn hear(&mut self, input: MemberInput, turn: &mut Turn) -> Ended {
-        if looks_at_tree(&input) && turn.member_effects.iter().any(changes_tree) {
+        if turn.unapplied && looks_at_tree(&input) {
             self.perform(turn)?;
         }
-        let (replica, now) = (Arc::clone(&self.replica), self.clock.now());
+        let replica = Arc::clone(&self.replica);
+        let now = turn.now;
         let Some(ensemble) = self.ensemble() else {
             return Ok(());
         };
+        let before = turn.member_effects.len();
         let tree = replica.tree.read();
         ensemble
             .member
             .handle(&tree, now, input, &mut turn.member_effects);
         drop(tree);
+        let mut occupied = false;
+        for effect in turn.member_effects.iter().skip(before) {
+            turn.unapplied |= changes_tree(effect);
+            occupied |= occupies(effect);
+        }
         // Some effects make the driver busy, and then nothing else may be handed in.
-        if turn.member_effects.iter().any(occupies) {
+        if occupied {
             self.perform(turn)?;
         }
         Ok(())

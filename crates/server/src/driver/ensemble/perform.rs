@@ -32,6 +32,7 @@ impl Driver {
                 }
             }
             self.apply(turn);
+            turn.unapplied = false;
             turn.member_effects = effects;
             let Some(answer) = turn.answers.pop_front() else {
                 break;
