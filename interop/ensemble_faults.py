@@ -86,7 +86,7 @@ def leader_is_cut_off(world):
     leader = world.leader()
     world.net.isolate(leader.sid)
     world.serves_nobody(leader)
-    expect_true(leader.role() != "leader", "it stepped down")
+    wait_until(lambda: leader.role() != "leader", STEP_DOWN_SECONDS, "it steps down")
     world.majority_goes_on(leader, True)
     world.heals()
 

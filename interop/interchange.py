@@ -253,7 +253,7 @@ def tail_is_cut(world, loser, winner, other):
     for sid in (winner, other):
         world.ensemble[sid].start()
     for sid in (winner, other):
-        wait_until(world.ensemble[sid].is_ready, SERVING_SECONDS, f"member {sid} is ready")
+        wait_until(world.ensemble[sid].role, SERVING_SECONDS, f"member {sid} is ready")
     world.ensemble.expect_leader(winner)
     member = world.join(loser, None, leader=winner)
     world.expect_kind(member, world.ensemble[winner], "TRUNC")

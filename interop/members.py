@@ -38,8 +38,6 @@ JAVA_LEARNED = {"DIFF": "Getting a diff from the leader", "SNAP": "Getting a sna
                 "TRUNC": "Truncating log to get in sync"}
 JAVA_SENT = {"DIFF": r"Sending DIFF zxid=\S+\s+for peer sid: {sid}\b", "SNAP": r"Sending snapshot last zxid of peer",
              "TRUNC": r"Sending TRUNC .*for peer sid:\s*{sid}\b"}
-# Our own: the last of these lines tells the role, until the word `srvr` does.
-OUR_ROLES = (("LEADING", "leader"), ("FOLLOWING", "follower"), ("no longer", None))
 
 
 class Member:
@@ -163,27 +161,13 @@ class Member:
         wait_until(self.serves, seconds, f"{self} serves")
         return self
 
-    def is_ready(self):
-        """True when it has found its place in the ensemble. Nobody writes because of this question, as `serves` does."""
-        if self.kind == OURS:
-            return "serving clients" in self.log()
-        return self.role() is not None
-
     def role(self):
-        """leader, follower, observer, or None."""
+        """leader, follower, observer; None when it has not found its place. Nobody writes because of this question, as `serves` does."""
         try:
             mode = re.search(r"^Mode: (\S+)", self.word("srvr"), re.M)
         except OSError:
             return None
-        if mode and (self.kind == JAVA or mode[1] != "standalone"):
-            return mode[1]
-        return self._logged_role()
-
-    def _logged_role(self):
-        role = None
-        for line in self.log().splitlines():
-            role = next((role for word, role in OUR_ROLES if word in line), role)
-        return "observer" if role == "follower" and self.observer else role
+        return mode and mode[1]
 
     def log(self, all_starts=False):
         """What it logged since its last start, or ever."""
