@@ -30,7 +30,8 @@ JAVA_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 JAVA_HEAP = "-Xmx256m"
 JAVA_TELLS = "-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.quorum.LearnerHandler=debug"
 LOG_LINES = 6  # of each member, when a case failed
-LOG_NOISE = ("\tat ", "Committing global session", "NIOServerCnxn", "EndOfStreamException", "global closeSession", "purge]", "NotServing")
+LOG_NOISE = ("\tat ", "Committing global session", "NIOServerCnxn", "EndOfStreamException", "global closeSession",
+             "purge]", "NotServing")
 JAVA, OURS = "java", "rookeeper"
 # What each server's log says about how a learner was synchronized, by the learner and by the leader. Only Java's words count:
 # they are the independent witness.
@@ -162,7 +163,7 @@ class Member:
         return self
 
     def role(self):
-        """leader, follower, observer; None when it has not found its place. Nobody writes because of this question, as `serves` does."""
+        """leader, follower, observer; None when it has not found its place. Unlike `serves` this question writes nothing."""
         try:
             mode = re.search(r"^Mode: (\S+)", self.word("srvr"), re.M)
         except OSError:

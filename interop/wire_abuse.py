@@ -210,7 +210,8 @@ def sends_bad_requests(world):
     abuser, epoch = impostor(world, STRANGER, OBSERVER_INFO)
     abuser.say(packet(ACK_EPOCH, 0, bytes(Out().int(epoch))))
     abuser.say(packet(ACK, make(epoch)))
-    for body in (b"", b"\0", os.urandom(40), bytes(Out().long(1).int(1).int(1)) + b"\xff" * 30, bytes(Out().long(1).int(1).int(14) + b"\x7f" * 64)):
+    create, multi = (bytes(Out().long(1).int(1).int(op)) for op in (1, 14))
+    for body in (b"", b"\0", os.urandom(40), create + b"\xff" * 30, multi + b"\x7f" * 64):
         for kind in (REQUEST, REVALIDATE, PING):
             abuser.say(packet(kind, -1, body))
     abuser.close()
@@ -291,7 +292,7 @@ def learner_cases(world):
         ("2888: a request of HTTP", refused, open_port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("2888: data of 2 GB announced", refused, open_port, bytes(Out().int(FOLLOWER_INFO).long(0).int(HUGE))),
         ("2888: a negative length", refused, open_port, bytes(Out().int(FOLLOWER_INFO).long(0).int(-5).int(-1))),
-        ("2888: 2^31 identities announced", refused, open_port, bytes(Out().int(FOLLOWER_INFO).long(0).buffer(learner_info(2)).int(HUGE))),
+        ("2888: 2^31 identities announced", refused, open_port, info[:-4] + bytes(Out().int(HUGE))),
         ("2888: PING before anything else", refused, open_port, bytes(packet(PING, 0))),
         ("2888: ACK before anything else", refused, open_port, bytes(packet(ACK, make(1, 1)))),
         ("2888: data of a learner that is too short", refused, open_port, bytes(packet(FOLLOWER_INFO, 0, b"\0\0"))),
@@ -303,6 +304,8 @@ def learner_cases(world):
 def voter_cases(world):
     open_port = world.voter
     vote = notification(LOOKING, 2, make(FAR_EPOCH), 1, FAR_EPOCH)
+    for_nobody = notification(LOOKING, STRANGER, make(FAR_EPOCH), 1, FAR_EPOCH)
+    leads = notification(LEADING, 3, make(FAR_EPOCH), HUGE, FAR_EPOCH)
     return [
         ("3888: garbage", refused, open_port, b"\xfe" + os.urandom(4096)),
         ("3888: a request of HTTP", refused, open_port, b"\xff\xff\xff\xff\xff\xff\x00\x05 / HTTP/1.1\r\nHost: a\r\n\r\n", False),
@@ -319,9 +322,9 @@ def voter_cases(world):
         ("3888: a message of negative length", votes, 3, [bytes(Out().int(-1))]),
         ("3888: half a message", votes, 3, [vote[:20]]),
         ("3888: a state that does not exist", votes, 3, [notification(99, 3, 0, 1, 1)]),
-        ("3888: a vote for a server that does not exist", votes, 3, [notification(LOOKING, STRANGER, make(FAR_EPOCH), 1, FAR_EPOCH)]),
+        ("3888: a vote for a server that does not exist", votes, 3, [for_nobody]),
         ("3888: a vote from a far epoch", votes, 3, [vote]),
-        ("3888: somebody who says that it leads in a far round", votes, 3, [notification(LEADING, 3, make(FAR_EPOCH), HUGE, FAR_EPOCH)]),
+        ("3888: somebody who says that it leads in a far round", votes, 3, [leads]),
         ("3888: a configuration that is none", votes, 3, [notification(LOOKING, 3, 0, 1, 1, os.urandom(600))]),
         ("3888: a thousand votes", votes, 3, [vote] * 1000),
     ]
