@@ -54,4 +54,5 @@ class Crowd:
         created = sum(len(client.acknowledged) + len(client.deleted) for client in self.creators)
         expect_true(self.notes.acknowledged() > 0 and created > 0, "something was written")
         events = sum(client.events for client in self.watchers)
+        expect_true(events > 0, "watches fired")
         return f"{found}, {created} creates and deletes, {events} events, {sum(c.moves for c in self.clients)} connections"

@@ -13,10 +13,10 @@ import time
 import jute
 import servers
 from jute import CREATE, EXISTS, OPEN_ACL, In, Out
-from members import OURS, SYNC_SECONDS, Ensemble, exists
+from members import JAVA, OURS, SYNC_SECONDS, Ensemble, exists
 from report import Report, expect, expect_true, main, wait_until
-from wire_abuse import (ACK, ACK_EPOCH, DIFF, FOLLOWER_INFO, HUGE, LEADER_INFO, LOOKING, NEW_LEADER, PROTOCOL, SNAP, TRUNC, UP_TO_DATE,
-                        Abuser, greeting, learner_info, make, notification, packet)
+from wire_abuse import ACK_EPOCH, DIFF, FOLLOWER_INFO, HUGE, LEADER_INFO, LOOKING, NEW_LEADER, PROTOCOL, SNAP, TRUNC, UP_TO_DATE
+from wire_abuse import Abuser, greeting, learner_info, make, notification, packet
 
 SIDS = (1, 2, 3)
 REAL = 2
@@ -97,9 +97,9 @@ def listens(host, port):
 class World:
     """An ensemble with a history, whose members start one by one."""
 
-    def __init__(self, ensemble):
+    def __init__(self, ensemble, kind):
         self.ensemble = ensemble
-        ensemble.start((2, OURS), (1, OURS), (3, OURS))
+        ensemble.start((2, kind), (1, kind), (3, kind))
         connection = ensemble[1].connect()
         for number in range(NODES):
             reply, _ = connection.call(CREATE, jute.create(f"/kept{number}", b"", OPEN_ACL, 0))
@@ -226,9 +226,11 @@ LEADER_LIES = {
     "NEWLEADER before anything else": lambda w: [new_leader(w), packet(UP_TO_DATE, -1)],
     "NEWLEADER of another epoch": lambda w: [hello(w), packet(DIFF, w.last), packet(NEW_LEADER, make(w.epoch + 7))],
     "UPTODATE before NEWLEADER": lambda w: [hello(w), packet(DIFF, w.last), packet(UP_TO_DATE, -1)],
-    "a DIFF with a hole": lambda w: [hello(w), packet(DIFF, w.last + 5), proposal(w.last + 5), packet(COMMIT, w.last + 5), new_leader(w)],
+    "a DIFF with a hole": lambda w: [hello(w), packet(DIFF, w.last + 5), proposal(w.last + 5), packet(COMMIT, w.last + 5),
+                                     new_leader(w)],
     "a commit of nothing": lambda w: [hello(w), packet(DIFF, w.last), packet(COMMIT, w.last + 1), new_leader(w)],
-    "a transaction that is none": lambda w: [hello(w), packet(DIFF, w.last + 1), packet(PROPOSAL, w.last + 1, b"\xff" * 50), new_leader(w)],
+    "a transaction that is none": lambda w: [hello(w), packet(DIFF, w.last + 1), packet(PROPOSAL, w.last + 1, b"\xff" * 50),
+                                             new_leader(w)],
     "a TRUNC to what never was": lambda w: [hello(w), packet(TRUNC, make(w.epoch + 90, 5)), new_leader(w)],
     "a SNAP of garbage": lambda w: [hello(w), packet(SNAP, w.last), b"\x77" * 3000],
     "a SNAP that ends early": lambda w: [hello(w), packet(SNAP, w.last), bytes(Out().string("ZKSN"))[4:], b"\0" * 12],
@@ -242,7 +244,7 @@ def run():
     report = Report("one member among liars")
     with Ensemble(options.binary, SIDS, config=CONFIG) as ensemble:
         report.server = ensemble
-        world = World(ensemble)
+        world = World(ensemble, JAVA if options.server == "java" else OURS)
         cases = [
             ("a follower is ahead of the leader", 1, REAL, is_ahead_of_leader),
             ("a follower agrees and falls silent", 1, REAL, acknowledges_only_the_epoch),

@@ -14,7 +14,7 @@ import time
 import servers
 from crowd import Crowd
 from jute import In, Out
-from members import OURS, TICK_MS, Ensemble, Member
+from members import JAVA, OURS, TICK_MS, Ensemble, Member
 from report import Report, expect, expect_true, main, wait_until
 
 SIDS = (1, 2, 3)
@@ -356,7 +356,8 @@ def run():
     with Ensemble(options.binary, SIDS, config=config) as ensemble:
         report.server = ensemble
         # The leader is in the middle: votes come in the name of a higher and of a lower id.
-        report.case("three members elect a leader", ensemble.start, (2, OURS), (1, OURS), (3, OURS))
+        kind = JAVA if options.server == "java" else OURS
+        report.case("three members elect a leader", ensemble.start, (2, kind), (1, kind), (3, kind))
         crowd = Crowd(ensemble)
         world = World(ensemble, crowd)
         crowd.await_progress()
