@@ -58,10 +58,12 @@ def loads_table(rows, figures):
 
 
 def failover_cells(report):
-    rounds = report.get("rounds_ms", [])
-    unfinished = report.get("unfinished", [])
-    note = f", {len(unfinished)} not finished" if unfinished else ""
-    return f"{number(report.get('median_ms'), 1)} / {number(report.get('worst_ms'), 1)} | {len(rounds)}{note}"
+    counts = [str(len(report.get("rounds_ms", [])))]
+    if report.get("unfinished"):
+        counts.append(f"{len(report['unfinished'])} not finished")
+    if report.get("too_early"):
+        counts.append(f"{report['too_early']} too early")
+    return f"{number(report.get('median_ms'), 1)} / {number(report.get('worst_ms'), 1)} | {', '.join(counts)}"
 
 
 def failover_table(figures):

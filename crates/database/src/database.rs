@@ -23,7 +23,7 @@ use rookeeper_storage::truncate::{self, TruncateError};
 use rookeeper_tree::image::{Image, ImageBusy};
 use rookeeper_tree::tree::Tree;
 use thiserror::Error;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::history::{History, LogUse};
 use crate::image_file::{Replacement, Snapshot, SnapshotFormat};
@@ -102,7 +102,8 @@ impl Database {
         Ok(Self::opened(disk, dirs, options, recovered, false))
     }
 
-    /// Opens what is there, for a member of an ensemble: what is damaged is set aside, since others have it.
+    /// Opens what is there, for a member of an ensemble: what is damaged is set aside, and a database that may not be made here
+    /// (`db.autocreate`) begins empty, since others have it.
     pub fn open_member(
         disk: Arc<dyn Disk>,
         dirs: DataDirs,
@@ -115,6 +116,13 @@ impl Database {
                     incomplete::set_aside_from(&*disk, &dirs, log, offset)?;
                 }
                 recovery::recover(&disk, &dirs, options.recovery)?
+            }
+            Err(RecoveryError::NotAllowed) => {
+                info!("no database here; it is fetched from the leader");
+                incomplete::mark(&*disk, &dirs, Zxid::ZERO)?;
+                let mut allowed = options.recovery;
+                allowed.policy.autocreate = true;
+                recovery::recover(&disk, &dirs, allowed)?
             }
             recovered => recovered?,
         };

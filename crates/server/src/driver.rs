@@ -254,17 +254,19 @@ impl Driver {
         let replica = Arc::clone(&self.replica);
         let mut messages = std::mem::take(&mut turn.messages);
         replica.tree.read().warm(messages.iter().flat_map(paths_in));
-        if let Part::Ensemble(_) = self.part {
-            self.take_as_member(messages, turn)?;
-            return Ok(());
-        }
+        let Part::Standalone(member) = &mut self.part else {
+            return self.take_as_member(messages, turn);
+        };
         let tree = replica.tree.read();
+        let mut others = Vec::new();
         for message in messages.drain(..) {
             match message {
-                Message::Input(input) => self.decide(&tree, input, turn),
-                other => self.note(other, turn),
+                Message::Input(input) => member.handle(&tree, turn.now, input, &mut turn.effects),
+                other => others.push(other),
             }
         }
+        drop(tree);
+        others.into_iter().for_each(|other| self.note(other, turn));
         turn.messages = messages;
         Ok(())
     }
@@ -313,7 +315,9 @@ impl Driver {
             self.perform_one(effect, turn)?;
         }
         turn.effects = effects;
-        self.perform_as_member(turn)?;
+        if let Part::Ensemble(_) = self.part {
+            self.perform_as_member(turn)?;
+        }
         self.apply(turn);
         turn.touched.drain(..).for_each(|mailbox| mailbox.wake());
         Ok(())

@@ -328,6 +328,19 @@ fn a_damaged_history_is_set_aside_and_fetched_from_the_leader() {
     );
 }
 
+#[test]
+fn a_member_that_may_not_make_a_database_gets_it_from_the_others() {
+    let mut ensemble = Ensemble::new(3, 0, "");
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let mut client = Client::connect(ensemble.address(1));
+    client.must(op::CREATE, &create("/a", b"", 0));
+    ensemble.extra = "db.autocreate=false\n".to_owned();
+    ensemble.start(3);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+}
+
 /// Breaks a record in the middle of the newest log.
 fn damage_newest_log(dir: &std::path::Path) {
     let logs = fs::read_dir(dir)

@@ -28,8 +28,8 @@ use crate::replica::Replica;
 
 /// Bytes that may wait for one peer: what a busy leader proposes while a learner receives a large state.
 const MAX_QUEUED: usize = 512 * 1024 * 1024;
-/// Bytes of a state or of the log that are gathered before they are written.
-const PIECE: usize = 256 * 1024;
+/// Bytes of a state or of the log that are gathered before they are written; for a state, under one read guard.
+const PIECE: usize = 64 * 1024;
 /// How long a connection that ends may take to write what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What follows a state: the reader knows that it was not cut short.
