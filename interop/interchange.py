@@ -201,7 +201,7 @@ def session_expires(world, sid, path):
         return not exists(witness, path)
 
     wait_until(gone, EXPIRY_SECONDS, "the ephemeral of the silent session goes")
-    until = time.monotonic() + 3 * SHORT_MS / 1000
+    until = time.monotonic() + 1.5 * SHORT_MS / 1000
     while time.monotonic() < until:
         gone()
         time.sleep(SHORT_MS / 4000)
