@@ -25,6 +25,7 @@ from members import JAVA, OURS, TICK_MS, Ensemble, exists
 from report import Report, expect, expect_true, main, wait_until
 
 SIDS = (1, 2, 3)
+DISK_MB = 160  # for what a long run leaves there before a restart purges it
 DISK_SID = 3  # the highest: it can be made the leader
 SYNC_TICKS = 4
 INIT_TICKS = 10
@@ -445,10 +446,10 @@ STORIES = [
 
 def story(report, options, rounds, only):
     net = network.Network(SIDS)
-    disk = SmallDisk()
+    disk = SmallDisk(DISK_MB)
     kind = JAVA if options.server == "java" else OURS
     config = {"syncLimit": SYNC_TICKS, "initLimit": INIT_TICKS}
-    settings = {"zookeeper.preAllocSize": "1024", "zookeeper.snapCount": "1000"}
+    settings = {"zookeeper.preAllocSize": "1024", "zookeeper.snapCount": "3000"}
     try:
         with Ensemble(options.binary, SIDS, config=config, settings=settings, place=net.place) as ensemble:
             report.server = ensemble
