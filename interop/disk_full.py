@@ -23,11 +23,11 @@ SECONDS = 20
 class SmallDisk:
     """A mounted tmpfs."""
 
-    def __init__(self):
+    def __init__(self, megabytes=DISK_MB):
         if os.geteuid() != 0:
             raise SystemExit("disk_full.py: mounting a small disk needs root")
         self.path = tempfile.mkdtemp(prefix="rookeeper-disk-")
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", self.path]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", self.path]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         if done.returncode:
             os.rmdir(self.path)

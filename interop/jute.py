@@ -239,8 +239,9 @@ class Closed(Exception):
 class Connection:
     """One raw connection with its session. `refused` is true when the server answered with time-out 0."""
 
-    def __init__(self, port, timeout=30000, session=0, password=bytes(16), last_zxid=0, read_only=False):
-        self.sock = socket.create_connection((HOST, port), timeout=REPLY_SECONDS)
+    def __init__(self, port, timeout=30000, session=0, password=bytes(16), last_zxid=0, read_only=False, host=HOST,
+                 patience=REPLY_SECONDS):
+        self.sock = socket.create_connection((host, port), timeout=patience)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pending = bytearray()
         self.xid = 0
@@ -258,7 +259,7 @@ class Connection:
             pass  # the read that follows tells
 
     def frame(self):
-        """Next frame. Raises Closed at the end of the stream and TimeoutError after REPLY_SECONDS."""
+        """Next frame. Raises Closed at the end of the stream and TimeoutError after `patience` seconds."""
         self._fill(4)
         size = struct.unpack(">i", self.pending[:4])[0]
         self._fill(4 + size)

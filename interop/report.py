@@ -4,6 +4,8 @@ import sys
 import time
 import traceback
 
+FRAMES_SHOWN = 6
+
 
 class Report:
     """Counts cases. `server` (optional) is asked for the end of its log at the first failures."""
@@ -50,11 +52,13 @@ class Report:
     @staticmethod
     def _explain(error):
         if isinstance(error, AssertionError):
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return f"{error or 'assertion'} [{where.name}:{where.lineno} {where.line}]"
+            where = traceback.extract_tb(error.__traceback__)
+            way = " > ".join(f"{w.name}:{w.lineno}" for w in where[-FRAMES_SHOWN:])
+            return f"{error or 'assertion'} [{way} {where[-1].line}]"
         where = traceback.extract_tb(error.__traceback__)
         own = [w for w in where if "interop" in w.filename] or where
-        return f"{type(error).__name__}: {error} [{own[-1].name}:{own[-1].lineno}]"
+        way = " > ".join(f"{w.name}:{w.lineno}" for w in own[-FRAMES_SHOWN:])
+        return f"{type(error).__name__}: {error} [{way}]"
 
 
 def expect(actual, wanted, what="value"):

@@ -48,9 +48,9 @@ def free_port():
     raise RuntimeError(f"no free port in {PORTS}")
 
 
-def four_letter_word(port, word, seconds=5):
+def four_letter_word(port, word, seconds=5, host=HOST):
     """Answer text of a four-letter word; raises OSError when nobody answers."""
-    with socket.create_connection((HOST, port), timeout=seconds) as sock:
+    with socket.create_connection((host, port), timeout=seconds) as sock:
         sock.sendall(word.encode())
         answer = b""
         while chunk := sock.recv(65536):
