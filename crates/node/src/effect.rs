@@ -50,7 +50,7 @@ pub enum Effect {
         /// Which.
         reads: Vec<ReadBehind>,
     },
-    /// Write out what is queued for the connection, then close it.
+    /// Write out what is queued for the connection, then close it. Nothing that comes later reaches it.
     Close {
         /// Which.
         conn: ConnId,

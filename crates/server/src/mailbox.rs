@@ -116,9 +116,14 @@ impl Mailbox {
         mail.other(frame);
     }
 
-    /// Queues the replies to the `count` oldest requests in flight.
+    /// Queues the replies to the `count` oldest requests in flight. Once the connection is to end there are none any more: a request
+    /// before them may have been left without an answer. So it is with a connection that has not heard yet that it was interrupted: it
+    /// has requests in flight, and ends.
     pub fn answer(&self, frames: &[u8], count: usize, zxid: Zxid) {
         let mut mail = self.mail.lock();
+        if mail.ending.is_some() || mail.interrupted {
+            return;
+        }
         mail.bytes.extend_from_slice(frames);
         mail.answered += count;
         mail.answer_bytes += frames.len();
@@ -248,6 +253,31 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_answered_behind_an_ending() {
+        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        mailbox.answer(&[1], 1, Zxid(1));
+        mailbox.end(Ending::Stopping);
+        mailbox.answer(&[2], 1, Zxid(2));
+        let mut out = Vec::new();
+        let mail = mailbox.take(&mut out, true);
+        assert_eq!((out, mail.answered), (vec![1], 1));
+        assert_eq!(mail.ending, Some(Ending::Stopping));
+    }
+
+    #[test]
+    fn what_is_asked_before_an_interruption_is_heard_is_not_answered() {
+        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        mailbox.interrupt();
+        mailbox.answer(&[2], 1, Zxid(2));
+        mailbox.resume();
+        let mut out = Vec::new();
+        let mail = mailbox.take(&mut out, true);
+        assert!(out.is_empty() && mail.interrupted && mail.resumed);
+        mailbox.answer(&[3], 1, Zxid(3));
+        assert_eq!(mailbox.take(&mut out, true).answered, 1);
+    }
 
     #[test]
     fn what_is_not_read_stays_counted_until_the_bound_ends_the_connection() {

@@ -269,7 +269,8 @@ impl Process {
     }
 
     fn reply(&mut self, conn: ConnId, bytes: &[u8], count: usize) {
-        if let Some(guest) = self.guests.get_mut(&conn) {
+        // Nothing reaches a client behind the end of its connection.
+        if let Some(guest) = self.guests.get_mut(&conn).filter(|guest| !guest.leaving) {
             guest.out.extend_from_slice(bytes);
             guest.talk.completed(count, |_| {});
         }
