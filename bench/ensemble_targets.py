@@ -61,8 +61,6 @@ def failover_cells(report):
     counts = [str(len(report.get("rounds_ms", [])))]
     if report.get("unfinished"):
         counts.append(f"{len(report['unfinished'])} not finished")
-    if report.get("too_early"):
-        counts.append(f"{report['too_early']} too early")
     return f"{number(report.get('median_ms'), 1)} / {number(report.get('worst_ms'), 1)} | {', '.join(counts)}"
 
 

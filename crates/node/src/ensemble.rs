@@ -33,6 +33,7 @@ use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Effect};
 use crate::input::{Input, Now};
+use crate::mutation::{Mutation, mutated};
 use crate::proposer::ProposerConfig;
 use crate::sessions::Sessions;
 use effect::{MemberEffect, MemberInput};
@@ -103,6 +104,8 @@ pub enum Duty {
 enum Role {
     /// Waits until its log is durable: then it votes.
     Settling,
+    /// Waits until memory has again what the disk has: then it votes.
+    Reloading,
     /// Asks who leads.
     Looking,
     /// Connects to the leader.
@@ -123,8 +126,12 @@ pub struct Member {
     logged: Zxid,
     synced: Zxid,
     next_half_tick: i64,
+    /// An epoch that another voter has promised: the next one must be later.
+    promised_elsewhere: i64,
     /// The last leader's history did not fit: ask for its whole state.
     ask_for_image: bool,
+    /// While memory has a leader's state that is not on the disk: the window of what is on the disk.
+    on_disk: Option<CommittedWindow>,
 }
 
 impl Member {
@@ -153,7 +160,9 @@ impl Member {
             logged: last,
             synced: last,
             next_half_tick: now.mono,
+            promised_elsewhere: 0,
             ask_for_image: standing.incomplete,
+            on_disk: None,
             standing,
             config,
         };
@@ -173,7 +182,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.is_serving(),
             Role::Following(following) => following.is_serving(),
-            Role::Settling | Role::Looking | Role::Joining => false,
+            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => false,
         }
     }
 
@@ -197,7 +206,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.fresh_until(now),
             Role::Following(following) => following.fresh_until(),
-            Role::Settling | Role::Looking | Role::Joining => i64::MIN,
+            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => i64::MIN,
         }
     }
 
@@ -221,7 +230,7 @@ impl Member {
     pub fn wants_more(&self) -> bool {
         match &self.role {
             Role::Following(following) => following.wants_more(),
-            Role::Settling | Role::Looking | Role::Joining | Role::Leading(_) => true,
+            _ => true,
         }
     }
 
@@ -231,7 +240,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.in_flight(),
             Role::Following(following) => following.in_flight(),
-            Role::Settling | Role::Looking | Role::Joining => 0,
+            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => 0,
         }
     }
 
@@ -313,18 +322,29 @@ impl Member {
                 self.learner(tree, now, LearnerInput::CurrentEpochWritten(epoch), effects);
             }
             MemberInput::Truncated(done) => {
+                let kept = mutated(Mutation::WindowKeptAcrossTruncation)
+                    .then(|| self.standing.window.clone());
                 if done {
                     self.stand_at(tree.last_zxid());
                 }
+                if let Some(kept) = kept {
+                    self.standing.window = kept;
+                }
                 self.learner(tree, now, LearnerInput::Truncated(done), effects);
+            }
+            MemberInput::ImageLoaded(false) if matches!(self.role, Role::Reloading) => {
+                self.vote_when_durable(now, effects);
             }
             MemberInput::ImageLoaded(done) => {
                 if done {
+                    self.on_disk
+                        .get_or_insert_with(|| self.standing.window.clone());
                     self.stand_at(tree.last_zxid());
                 }
                 self.learner(tree, now, LearnerInput::ImageLoaded(done), effects);
             }
             MemberInput::ImageSaved(zxid) => {
+                self.on_disk = None;
                 self.standing.incomplete = false;
                 self.learner(tree, now, LearnerInput::ImageSaved(zxid), effects);
             }
@@ -441,7 +461,7 @@ impl Member {
                     self.note_leading(now, news, effects);
                 }
                 Role::Following(following) => following.local(tree, input, effects),
-                Role::Settling | Role::Looking | Role::Joining => {}
+                Role::Settling | Role::Reloading | Role::Looking | Role::Joining => {}
             },
         }
     }

@@ -26,7 +26,8 @@ use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect};
 use crate::input::{ConnId, Now, ReplyTo, SyncRequest, WriteRequest};
-use crate::sessions::{TimeoutBounds, first_session_id};
+use crate::mutation::{Mutation, mutated};
+use crate::sessions::{TimeoutBounds, first_session_id, is_ahead};
 
 /// One thing that a learner wants done for its clients.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Forwarder {
         effects: &mut Vec<ForwarderEffect>,
     ) {
         let ours = tree.last_zxid();
-        if request.last_zxid_seen > ours {
+        if is_ahead(request, ours) {
             let why = CloseReason::ClientAhead {
                 seen: request.last_zxid_seen,
                 ours,
@@ -318,9 +319,10 @@ impl Forwarder {
     ) -> Result<(), DecodeError> {
         let record = Record::decode(&entry.txn)?;
         let header = record.header;
-        let own = self
-            .on_their_way
-            .pop_front_if(|first| (first.session, first.cxid) == (header.session, header.cxid));
+        let own = self.on_their_way.pop_front_if(|first| {
+            mutated(Mutation::AnyCommitAnswers)
+                || (first.session, first.cxid) == (header.session, header.cxid)
+        });
         let (shape, reply_to, begins) = match own.map(|own| own.what) {
             Some(What::Write { write, to }) => match lost(header.session, &record.txn) {
                 Some(why) => {

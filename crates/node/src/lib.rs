@@ -20,6 +20,7 @@ pub mod ensemble;
 pub mod forwarder;
 pub mod input;
 pub mod limits;
+pub mod mutation;
 pub mod proposer;
 mod queued;
 pub mod reads;

@@ -30,7 +30,7 @@ use crate::effect::{CloseReason, Committed, Effect, Notice};
 use crate::input::{ConnId, Now, ReplyTo, WriteRequest};
 use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
 use crate::reaper::{Reaper, ReaperConfig};
-use crate::sessions::{Sessions, Speaker, TimeoutBounds, first_session_id};
+use crate::sessions::{Sessions, Speaker, TimeoutBounds, first_session_id, is_ahead};
 
 /// Settings of who orders writes.
 #[derive(Debug, Clone)]
@@ -161,7 +161,7 @@ impl Proposer {
         effects: &mut Vec<Effect>,
     ) {
         let ours = tree.last_zxid();
-        if request.last_zxid_seen > ours {
+        if is_ahead(request, ours) {
             let why = CloseReason::ClientAhead {
                 seen: request.last_zxid_seen,
                 ours,

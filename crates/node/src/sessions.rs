@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::{ServerId, SessionId};
+use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
+use rookeeper_proto::request::ConnectRequest;
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::expiry::Expiry;
 use rookeeper_tree::tree::Tree;
 
 use crate::input::{ConnId, Now};
+use crate::mutation::{Mutation, mutated};
 
 /// Bounds of the negotiated timeout.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,12 @@ pub fn first_session_id(server: ServerId, tree: &Tree, now: Now) -> i64 {
         .filter(|id| id >> 56 == first >> 56)
         .max();
     newest.map_or(first, |id| first.max(id + 1))
+}
+
+/// True for a client that has seen more than a server whose state ends at `ours`: it would read below what it has seen.
+#[must_use]
+pub fn is_ahead(request: &ConnectRequest, ours: Zxid) -> bool {
+    request.last_zxid_seen > ours && !mutated(Mutation::ClientAheadAdmitted)
 }
 
 /// From where a session's requests come.
@@ -117,7 +125,7 @@ impl Sessions {
         if let Some(conn) = conn {
             self.by_conn.insert(conn, session);
         }
-        self.expiry.restart(session, now, i64::from(timeout_ms));
+        self.expiry.restart(session, now, lifetime(timeout_ms));
     }
 
     /// True when the session lives and is not being closed.
@@ -147,23 +155,25 @@ impl Sessions {
         }
     }
 
-    /// The session goes on at a learner, if it is open: then it is heard of now. Returns that, and the connection it had here.
+    /// The session goes on at a learner with a new timeout, if it is open: then it is heard of now. Returns that, and the
+    /// connection it had here.
     pub fn revalidate(
         &mut self,
         session: SessionId,
         learner: LearnerId,
+        timeout_ms: i32,
         now: i64,
     ) -> (bool, Option<ConnId>) {
         let Some(live) = self.live.get_mut(&session).filter(|live| !live.closing) else {
             return (false, None);
         };
         live.speaker = Some(Speaker::Learner(learner));
+        live.timeout_ms = timeout_ms;
         let old = live.conn.take();
         if let Some(old) = old {
             self.by_conn.remove(&old);
         }
-        self.expiry
-            .restart(session, now, i64::from(live.timeout_ms));
+        self.expiry.restart(session, now, lifetime(live.timeout_ms));
         (true, old)
     }
 
@@ -183,7 +193,7 @@ impl Sessions {
             self.by_conn.remove(&old);
         }
         self.by_conn.insert(conn, session);
-        self.expiry.restart(session, now, i64::from(timeout_ms));
+        self.expiry.restart(session, now, lifetime(timeout_ms));
         old.filter(|old| *old != conn)
     }
 
@@ -199,7 +209,7 @@ impl Sessions {
     /// The session was heard of at `at`.
     pub fn heard(&mut self, session: SessionId, at: i64) {
         if let Some(live) = self.live.get(&session).filter(|live| !live.closing) {
-            self.expiry.touch(session, at, i64::from(live.timeout_ms));
+            self.expiry.touch(session, at, lifetime(live.timeout_ms));
         }
     }
 
@@ -256,6 +266,16 @@ impl Sessions {
     }
 }
 
+/// How long a session lives after it was heard of, ms.
+fn lifetime(timeout_ms: i32) -> i64 {
+    let parts = if mutated(Mutation::SessionsExpireEarly) {
+        4
+    } else {
+        1
+    };
+    i64::from(timeout_ms) / parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,15 +315,30 @@ mod tests {
         let (one, two) = (LearnerId(1), LearnerId(2));
         assert_eq!(sessions.admit(S, one), Ok(()));
         assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
-        assert_eq!(sessions.revalidate(S, two, 10), (true, None));
+        assert_eq!(sessions.revalidate(S, two, 4000, 10), (true, None));
         assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionMoved));
         assert_eq!(sessions.attach(S, ConnId(1), 8000, 20), None);
         assert_eq!(sessions.admit(S, two), Err(ErrorCode::SessionMoved));
-        assert_eq!(sessions.revalidate(S, one, 30), (true, Some(ConnId(1))));
+        assert_eq!(
+            sessions.revalidate(S, one, 4000, 30),
+            (true, Some(ConnId(1)))
+        );
         assert!(!sessions.may_write(S, ConnId(1)));
         sessions.closing(S);
         assert_eq!(sessions.admit(S, one), Err(ErrorCode::SessionExpired));
-        assert_eq!(sessions.revalidate(S, one, 40), (false, None));
+        assert_eq!(sessions.revalidate(S, one, 4000, 40), (false, None));
+    }
+
+    /// Found by the simulator: the client was told its new timeout, and the session ended after the old one.
+    #[test]
+    fn a_session_that_goes_on_at_a_learner_has_the_timeout_that_its_client_was_told() {
+        let mut sessions = Sessions::new(1000);
+        sessions.begin(S, 4000, None, 0);
+        assert_eq!(sessions.revalidate(S, LearnerId(1), 9000, 0), (true, None));
+        assert_eq!(sessions.expire(8000), []);
+        sessions.heard(S, 8000);
+        assert_eq!(sessions.expire(16_000), []);
+        assert_eq!(sessions.expire(18_000), [(S, 9000)]);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod world;
 
 use rookeeper_proto::ids::{ServerId, SessionId};
+use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_proto::response::ConnectResponse;
+use rookeeper_quorum::vote::History;
 use world::{REMEMBERED, World};
 
 /// Longer than an election and a synchronization take, ms.
@@ -211,4 +213,56 @@ fn a_sync_at_a_learner_is_answered_behind_what_the_leader_had_committed() {
         [(9, 1, 0)],
         "who leads has everything"
     );
+}
+
+/// A learner loads the leader's state, and loses the leader before the state is on its disk: what is in memory is given up, because
+/// a vote says what is on the disk, and the log goes on behind that.
+#[test]
+fn zookeeper_3642_a_state_that_never_reached_the_disk_is_given_up() {
+    let mut world = World::new(3, 0, 1);
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    world.kill(1);
+    world.run(WHILE);
+    let session = world.session(3, 7);
+    for xid in 1..=5 {
+        world.create(3, (7, session), xid, &format!("/missed{xid}"), 0);
+    }
+    world.break_behind_image = true;
+    world.start(1);
+    world.run(WHILE);
+    assert!(!world.break_behind_image, "a state was sent");
+    world.create(3, (7, session), 6, "/after", 0);
+    world.assert_equal();
+    world.kill(1);
+    world.start(1);
+    world.run(WHILE);
+    world.assert_equal();
+}
+
+/// Who may have lost what it once acknowledged does not say where its log ends: a leader would count it among those whose history
+/// it has seen, and lead with less than a quorum had.
+#[test]
+fn a_member_with_an_incomplete_history_is_not_counted_in_discovery() {
+    let mut world = World::new(3, 0, REMEMBERED);
+    world.incomplete.insert(ServerId(1));
+    (1..=3).for_each(|id| world.start(id));
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2, 3]);
+    let told = |(who, said): &(ServerId, FromLearner)| match said {
+        FromLearner::AckEpoch { last, .. } if who.0 == 1 => Some(*last),
+        _ => None,
+    };
+    assert_eq!(world.said.iter().find_map(told), Some(History::MISSING));
+}
+
+/// Found by the simulator: a leader answered a sync while a write before it was on its way.
+#[test]
+fn a_sync_at_the_leader_is_answered_behind_the_writes_before_it() {
+    let mut world = three();
+    let session = world.session(3, 7);
+    world.ask_create(3, (7, session), 1, "/before", 0);
+    world.sync(3, (7, session), 2);
+    let replies = &world.server(ServerId(3)).replies;
+    assert_eq!(replies, &[(7, 1, 0), (7, 2, 0)]);
 }

@@ -329,7 +329,7 @@ fn a_session_moves_between_learners_and_its_old_place_is_refused() {
     let mut effects = Vec::new();
     let valid = leader
         .proposer
-        .revalidate(NOW, two.id, session, &mut effects);
+        .revalidate(NOW, two.id, (session, 10_000), &mut effects);
     assert!(valid && effects.is_empty());
     let mut effects = Vec::new();
     two.forwarder.revalidated(session, valid, &mut effects);
@@ -356,7 +356,7 @@ fn a_session_moves_between_learners_and_its_old_place_is_refused() {
     two.connect(7, ended, password::password(ended).to_vec());
     let valid = leader
         .proposer
-        .revalidate(NOW, two.id, ended, &mut Vec::new());
+        .revalidate(NOW, two.id, (ended, 10_000), &mut Vec::new());
     let mut effects = Vec::new();
     two.forwarder.revalidated(ended, valid, &mut effects);
     two.do_all(effects);

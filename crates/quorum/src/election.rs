@@ -211,14 +211,18 @@ impl Election {
         if from == self.config.me || self.learn_config(notification, now, effects) {
             return;
         }
+        let asks = notification.state == PeerState::Looking;
         if !self.verifiers.is_voter(from) {
-            effects.push(self.send(from, self.agreed.vote, self.clock));
+            // An answer is not answered: else two who tell each other what they have would never end.
+            if asks {
+                effects.push(self.send(from, self.agreed.vote, self.clock));
+            }
             return;
         }
-        let asks = notification.state == PeerState::Looking;
         match &self.state {
             State::Looking(round) => {
-                if asks && notification.election_epoch < self.clock {
+                // Of use to who counts the vote: nobody counts one of a server that does not vote.
+                if asks && notification.election_epoch < self.clock && self.is_voter() {
                     effects.push(self.send(from, round.proposal, self.clock));
                 }
                 self.consider(from, notification, now, effects);

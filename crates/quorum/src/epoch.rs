@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use rookeeper_proto::ids::{ServerId, Zxid};
 use thiserror::Error;
 
+use crate::mutation::{Mutation, mutated};
 use crate::verifier::Verifiers;
 use crate::vote::History;
 
@@ -51,7 +52,8 @@ impl EpochProposal {
     #[must_use]
     pub fn complete(&self, me: ServerId, verifiers: &Verifiers) -> Option<i64> {
         let quorum = verifiers.is_quorum(|voter| self.from.contains(&voter));
-        (quorum && self.from.contains(&me)).then_some(self.highest + 1)
+        let next = self.highest + i64::from(!mutated(Mutation::EpochNotRaised));
+        (quorum && self.from.contains(&me)).then_some(next)
     }
 }
 
@@ -94,7 +96,7 @@ impl EpochAcks {
             return Ok(());
         };
         let learner = History { epoch, last };
-        if learner > self.own {
+        if learner > self.own && !mutated(Mutation::AheadLearnersIgnored) {
             let leader = self.own;
             return Err(BehindLearner { learner, leader });
         }

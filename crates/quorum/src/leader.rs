@@ -29,6 +29,7 @@ use rookeeper_proto::packet::from_learner::FromLearner;
 use crate::committed::{CommittedWindow, Entry};
 use crate::epoch::{self, EpochAcks, EpochProposal};
 use crate::membership::Membership;
+use crate::mutation::{Mutation, mutated};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
 use crate::sync_plan::{self, Choice, Opening, SyncPlan};
 use crate::verifier::Verifiers;
@@ -422,7 +423,7 @@ impl Leader {
             .filter_map(Progress::durable)
             .collect();
         let has = |voter| voter == me || active.iter().any(|(server, _)| *server == voter);
-        if !self.verifiers.is_quorum(has) {
+        if !self.verifiers.is_quorum(has) && !mutated(Mutation::EstablishedWithoutQuorum) {
             return;
         }
         self.phase = Phase::Broadcasting(epoch);

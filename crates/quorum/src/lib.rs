@@ -34,6 +34,7 @@ pub mod epoch;
 pub mod leader;
 pub mod learner;
 pub mod membership;
+pub mod mutation;
 pub mod progress;
 pub mod properties;
 pub mod sync_plan;

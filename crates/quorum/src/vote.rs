@@ -8,6 +8,8 @@ use std::fmt;
 
 use rookeeper_proto::ids::{ServerId, Zxid};
 
+use crate::mutation::{Mutation, mutated};
+
 /// What a server's disk holds, as far as an election cares. Epochs first: a longer tail of an older leader loses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct History {
@@ -57,6 +59,9 @@ impl Vote {
     /// nothing is never elected.
     #[must_use]
     pub fn beats(&self, other: &Self, weight: i64) -> bool {
+        if mutated(Mutation::VoteOrderReversed) {
+            return weight != 0 && self < other;
+        }
         weight != 0 && self > other
     }
 }

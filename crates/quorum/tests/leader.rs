@@ -350,6 +350,7 @@ stories! {
     observers_are_informed
     syncs
     supervision
+    a_voter_with_a_later_promise
     who_is_refused
     reconnecting_follower
     versions_of_the_first_configuration

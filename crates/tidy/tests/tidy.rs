@@ -88,6 +88,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["proto", "tree", "quorum", "storage", "database", "node"],
     ),
     ("rookeeper", &["proto", "storage", "server"]),
+    (
+        "sim",
+        &["proto", "tree", "quorum", "storage", "node", "database"],
+    ),
     ("tidy", &[]),
 ];
 
@@ -448,6 +452,29 @@ fn crates_that_decide_cannot_do() {
         "time is an argument, entropy a seed, disk and network are inputs and effects",
         &offenders,
     );
+}
+
+/// Crates that have deliberate mistakes of their own.
+const MUTABLE: &[&str] = &["tree", "quorum", "node"];
+
+#[test]
+fn only_the_simulator_makes_mistakes() {
+    let mut offenders = Vec::new();
+    for name in crates() {
+        let manifest = read(&format!("crates/{name}/Cargo.toml"));
+        if dependencies(&manifest).contains(&"rookeeper-sim") {
+            offenders.push(format!("{name} depends on the simulator"));
+        }
+        let lines = manifest.lines().filter(|line| !line.starts_with('#'));
+        for line in lines.filter(|line| line.contains("mutations")) {
+            let defines = MUTABLE.contains(&name.as_str()) && line == "mutations = []";
+            let simulates = name == "sim" && line.starts_with("mutations = [");
+            if !defines && !simulates {
+                offenders.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    no_offenders("nothing that is shipped makes mistakes", &offenders);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use rookeeper_proto::stat::{Stat, StatPersisted};
 use rookeeper_proto::txn::{CreateKind, CreateTxn, SetAclTxn, SetDataTxn, Txn, TxnHeader};
 
 use crate::acl_table::AclId;
+use crate::mutation::{Mutation, mutated};
 use crate::quota::{self, Usage};
 use crate::tree::{CONFIG_PATH, Tree};
 use crate::znode::NodeId;
@@ -95,7 +96,13 @@ impl Tree {
     ) -> Outcome {
         match txn {
             Txn::CreateSession { timeout_ms } => {
-                self.sessions.insert(stamp.session, *timeout_ms);
+                if !mutated(Mutation::SessionTableNotReplicated) {
+                    self.sessions.insert(stamp.session, *timeout_ms);
+                }
+                Outcome::Done
+            }
+            Txn::CloseSession { .. } if mutated(Mutation::EphemeralsOutliveSessions) => {
+                self.sessions.remove(&stamp.session);
                 Outcome::Done
             }
             Txn::CloseSession { paths } => {

@@ -19,6 +19,7 @@ mod create_kind;
 pub mod expiry;
 pub mod image;
 mod index;
+pub mod mutation;
 pub mod pending;
 pub mod prep;
 pub mod quota;

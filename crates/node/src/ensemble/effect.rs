@@ -61,7 +61,8 @@ pub enum MemberInput {
     CurrentEpochWritten(i64),
     /// Answers [`MemberEffect::Truncate`]: whether it was done.
     Truncated(bool),
-    /// Answers [`MemberEffect::LoadImage`]: whether the state arrived whole.
+    /// Answers [`MemberEffect::LoadImage`]: whether the state arrived whole. If not, memory has again what the disk has; so it has
+    /// after [`MemberEffect::Reload`], which is answered with false.
     ImageLoaded(bool),
     /// Answers [`MemberEffect::SaveImage`].
     ImageSaved(Zxid),
@@ -136,6 +137,9 @@ pub enum MemberEffect {
     LoadImage(Zxid),
     /// Write the tree as a snapshot, behind which the log goes on. Answered.
     SaveImage(Zxid),
+    /// Replace the tree by what the disk has: a state that was loaded has lost its leader before it was saved. Answered by
+    /// [`MemberInput::ImageLoaded`].
+    Reload,
     /// The tree stands at the beginning of this epoch.
     BeginEpoch(Zxid),
     /// Clients are served from now on.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use rookeeper_proto::code::OpCode;
-use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::ForwardedRequest;
 use rookeeper_quorum::committed::Entry;
@@ -44,7 +44,7 @@ pub(super) struct Leading {
     /// Once the epoch is established.
     proposer: Option<Proposer>,
     /// Syncs of own clients that wait until a quorum is known to follow.
-    syncs: VecDeque<SyncRequest>,
+    syncs: VecDeque<(Zxid, SyncRequest)>,
 }
 
 impl Leading {
@@ -122,10 +122,10 @@ impl Leading {
     ) {
         let mut todo = Vec::new();
         // Without a zxid to give the leader steps down, and nothing more is judged.
-        if self.leader.next_zxid(&mut todo).is_none() {
+        let Some(next) = self.leader.next_zxid(&mut todo) else {
             self.perform(tree, now, todo, effects, news);
             return;
-        }
+        };
         let Some(proposer) = &mut self.proposer else {
             return;
         };
@@ -134,12 +134,18 @@ impl Leading {
             Input::Connect { conn, request } => {
                 proposer.connect(tree, now, conn, &request, &mut wanted);
             }
-            Input::Write(request) => proposer.write(tree, now, request, &mut wanted),
+            Input::Write(request) => {
+                if proposer.refuses() {
+                    let syncs = self.syncs.drain(..).map(|(_, sync)| Effect::from(sync));
+                    proposer.answer_in_turn(syncs, &mut wanted);
+                }
+                proposer.write(tree, now, request, &mut wanted);
+            }
             Input::Disconnected(conn) => proposer.disconnected(conn),
             Input::Heard(heard) => proposer.heard(heard),
             Input::Tick => proposer.tick(tree, now, &mut wanted),
             Input::DiskFull(full) => proposer.disk_full(full),
-            Input::Sync(request) => self.syncs.push_back(request),
+            Input::Sync(request) => self.syncs.push_back((next, request)),
             Input::Synced(_) => {}
         }
         self.propose(now, wanted, &mut todo, effects);
@@ -147,11 +153,18 @@ impl Leading {
         self.answer_syncs(now, effects);
     }
 
-    /// Who has everything that is committed answers a sync at once, but only who still leads has that for certain.
+    /// Who has everything that is committed answers a sync, but only who still leads has that for certain.
     fn answer_syncs(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
         if !self.syncs.is_empty() && now.mono <= self.fresh_until(now.mono) {
-            let syncs = self.syncs.drain(..).map(Effect::from);
-            effects.extend(syncs.map(MemberEffect::Local));
+            self.answer_syncs_before(self.leader.last_committed().next(), effects);
+        }
+    }
+
+    /// Answers between those to the writes before and behind: clients drop a connection whose replies come out of order. The commit
+    /// of a later write says that this is still the leader.
+    fn answer_syncs_before(&mut self, zxid: Zxid, effects: &mut Vec<MemberEffect>) {
+        while let Some((_, request)) = self.syncs.pop_front_if(|(next, _)| *next <= zxid) {
+            effects.push(MemberEffect::Local(Effect::from(request)));
         }
     }
 
@@ -215,6 +228,7 @@ impl Leading {
                     news.push(News::Established(epoch));
                 }
                 LeaderEffect::Commit(entry) => {
+                    self.answer_syncs_before(entry.zxid, effects);
                     self.committed(now, entry.zxid, effects);
                     news.push(News::Committed(entry));
                 }
@@ -227,9 +241,11 @@ impl Leading {
                         proposer.heard(sessions.into_iter().map(at).collect());
                     }
                 }
-                LeaderEffect::Revalidate { from, session, .. } => {
-                    self.revalidate(now, from, session, effects);
-                }
+                LeaderEffect::Revalidate {
+                    from,
+                    session,
+                    timeout_ms,
+                } => self.revalidate(now, from, (session, timeout_ms), effects),
                 LeaderEffect::StepDown(why) => news.push(News::Over(why)),
             }
         }
@@ -280,12 +296,12 @@ impl Leading {
         &mut self,
         now: Now,
         from: LearnerId,
-        session: rookeeper_proto::ids::SessionId,
+        (session, timeout_ms): (SessionId, i32),
         effects: &mut Vec<MemberEffect>,
     ) {
         let mut wanted = Vec::new();
         let valid = match &mut self.proposer {
-            Some(proposer) => proposer.revalidate(now, from, session, &mut wanted),
+            Some(proposer) => proposer.revalidate(now, from, (session, timeout_ms), &mut wanted),
             None => false,
         };
         effects.extend(wanted.into_iter().map(MemberEffect::Local));

@@ -5,13 +5,12 @@
 use rookeeper_proto::ballot::PeerState;
 use rookeeper_proto::jute::DecodeError;
 use rookeeper_proto::txn::Record;
-use rookeeper_quorum::committed::Entry;
+use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_quorum::election::effect::{Decision, ElectionEffect};
 use rookeeper_quorum::leader::effect::StepDown;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::Departure;
 use rookeeper_quorum::learner::{Learner, LearnerConfig};
-use rookeeper_quorum::vote::History;
 use rookeeper_tree::prep::{Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
 
@@ -69,6 +68,7 @@ impl Member {
             window,
             ..
         } = self.standing.clone();
+        let accepted = accepted.max(self.promised_elsewhere);
         let mut todo = Vec::new();
         let leader = Leader::new(config, current, accepted, window, now.mono, &mut todo);
         let mut leading = Leading::new(leader, self.config.proposer.clone());
@@ -92,10 +92,8 @@ impl Member {
             sync_limit: self.config.sync_limit,
             ask_for_image: std::mem::take(&mut self.ask_for_image) || self.standing.incomplete,
         };
-        let history = History {
-            epoch: self.standing.current,
-            last: self.standing.window.last(),
-        };
+        // Who may miss something says so here too: a leader must not count it among those whose history it has seen.
+        let history = self.standing.history();
         let accepted = self.standing.accepted;
         let mut todo = Vec::new();
         let learner = Learner::new(config, history, accepted, now.mono, &mut todo);
@@ -107,6 +105,9 @@ impl Member {
     }
 
     pub(super) fn step_down(&mut self, now: Now, why: StepDown, effects: &mut Vec<MemberEffect>) {
+        if let StepDown::Outpromised { accepted, .. } = why {
+            self.promised_elsewhere = accepted;
+        }
         effects.push(MemberEffect::LeadNoLonger(why));
         self.look_again(now, effects);
     }
@@ -128,6 +129,10 @@ impl Member {
         if self.is_serving() {
             effects.push(MemberEffect::ServeNoLonger);
         }
+        if let Some(on_disk) = self.on_disk.take() {
+            self.go_back_to(on_disk, effects);
+            return;
+        }
         self.role = Role::Settling;
         while let Some(entry) = self.unapplied.pop_front() {
             // What cannot be read cannot be what the log took in, so nothing is lost by stopping before it.
@@ -137,6 +142,16 @@ impl Member {
         }
         self.unapplied.clear();
         self.vote_when_durable(now, effects);
+    }
+
+    /// Memory has a state that the disk does not have, and which may never get there. A vote says what is on the disk, and the log
+    /// goes on behind that, so memory goes back to it first (ZOOKEEPER-3642).
+    fn go_back_to(&mut self, on_disk: CommittedWindow, effects: &mut Vec<MemberEffect>) {
+        self.unapplied.clear();
+        (self.logged, self.synced) = (on_disk.last(), on_disk.last());
+        self.standing.window = on_disk;
+        self.role = Role::Reloading;
+        effects.push(MemberEffect::Reload);
     }
 
     pub(super) fn vote_when_durable(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {

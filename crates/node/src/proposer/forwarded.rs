@@ -80,15 +80,35 @@ impl Proposer {
         self.propose(now, origin, prepared, None, then, effects);
     }
 
+    /// While the disk is full writes are refused in their turn; so what waits before them takes its turn there too.
+    pub fn answer_in_turn(
+        &mut self,
+        answers: impl Iterator<Item = Effect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let turn = match self.in_flight.back_mut() {
+            Some(last) => &mut last.refusals,
+            None => effects,
+        };
+        turn.extend(answers);
+    }
+
+    /// True while the log has no room.
+    #[must_use]
+    pub const fn refuses(&self) -> bool {
+        self.disk_full
+    }
+
     /// A learner asks whether a session lives, because its client came to it. If so the session is the learner's from now on.
     pub fn revalidate(
         &mut self,
         now: Now,
         from: LearnerId,
-        session: SessionId,
+        (session, timeout_ms): (SessionId, i32),
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let (valid, old) = self.sessions.revalidate(session, from, now.mono);
+        let sessions = &mut self.sessions;
+        let (valid, old) = sessions.revalidate(session, from, timeout_ms, now.mono);
         effects.extend(old.map(|conn| Effect::Close {
             conn,
             why: CloseReason::Reattached(session),

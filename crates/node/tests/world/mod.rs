@@ -22,6 +22,7 @@ use rookeeper_proto::ballot::PeerState;
 use rookeeper_proto::code::OpCode;
 use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
 use rookeeper_proto::jute::{Reader, Writer};
+use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_proto::password;
 use rookeeper_proto::request::{self, ConnectRequest, Request, RequestHeader};
 use rookeeper_proto::response::ConnectResponse;
@@ -85,6 +86,12 @@ pub(crate) struct World {
     pub(crate) mono: i64,
     /// Logs that were cut.
     pub(crate) truncations: usize,
+    /// The next state that a learner loads is the last thing it gets from that leader.
+    pub(crate) break_behind_image: bool,
+    /// These know that they may miss something.
+    pub(crate) incomplete: BTreeSet<ServerId>,
+    /// What learners said, and who.
+    pub(crate) said: Vec<(ServerId, FromLearner)>,
     next_learner: u64,
     membership: Membership,
     window: usize,
@@ -179,6 +186,9 @@ impl World {
             cut: BTreeSet::new(),
             mono: 0,
             truncations: 0,
+            break_behind_image: false,
+            incomplete: BTreeSet::new(),
+            said: Vec::new(),
             next_learner: 0,
             membership: Membership::parse(&text).expect("a membership"),
             window,
@@ -220,7 +230,7 @@ impl World {
             accepted: disk.accepted,
             current: disk.current,
             window: disk.window(self.window),
-            incomplete: false,
+            incomplete: self.incomplete.contains(&me),
         };
         let mut effects = Vec::new();
         let member = Member::start(config, standing, self.now(), &mut effects);
@@ -294,6 +304,18 @@ impl World {
         for (a, b) in std::mem::take(&mut self.cut) {
             self.tell(a, MemberInput::PeerConnected(b));
             self.tell(b, MemberInput::PeerConnected(a));
+        }
+    }
+
+    /// The connection of a learner breaks, and what was under way to it is lost.
+    fn tear(&mut self, id: ServerId) {
+        let server = self.server(id);
+        server
+            .inbox
+            .retain(|input| !matches!(input, MemberInput::FromLeader(_)));
+        if let Some((leader, learner)) = server.leader {
+            self.lose_leader(id, learner);
+            self.lose_learner(leader, learner);
         }
     }
 
@@ -423,6 +445,7 @@ impl World {
                 }
             }
             MemberEffect::ToLeader(said) => {
+                self.said.push((id, said.clone()));
                 if let Some((leader, from)) = self.server(id).leader {
                     self.tell(leader, MemberInput::FromLearner { from, said });
                 }
@@ -486,6 +509,11 @@ impl World {
                 if let Some(tree) = loaded {
                     self.server(id).tree = tree;
                 }
+                if std::mem::take(&mut self.break_behind_image) {
+                    self.tell(id, MemberInput::ImageLoaded(done));
+                    self.tear(id);
+                    return;
+                }
                 MemberInput::ImageLoaded(done)
             }
             MemberEffect::SaveImage(zxid) => {
@@ -494,6 +522,11 @@ impl World {
                 disk.image = Some((zxid, bytes));
                 disk.log.clear();
                 MemberInput::ImageSaved(zxid)
+            }
+            MemberEffect::Reload => {
+                let tree = disk.tree();
+                self.server(id).tree = tree;
+                MemberInput::ImageLoaded(false)
             }
             MemberEffect::BeginEpoch(zxid) => {
                 self.server(id).tree.begin_epoch(zxid);
@@ -588,6 +621,19 @@ impl World {
     pub(crate) fn create(
         &mut self,
         id: i64,
+        who: (u32, SessionId),
+        xid: i32,
+        path: &str,
+        flags: i32,
+    ) {
+        self.ask_create(id, who, xid, path, flags);
+        self.settle();
+    }
+
+    /// The same, and nothing happens yet.
+    pub(crate) fn ask_create(
+        &mut self,
+        id: i64,
         (conn, session): (u32, SessionId),
         xid: i32,
         path: &str,
@@ -617,7 +663,6 @@ impl World {
             behind: Vec::new(),
         };
         self.tell(ServerId(id), MemberInput::Local(Input::Write(request)));
-        self.settle();
     }
 
     /// A client syncs; the reply, if it comes, is in `replies`.

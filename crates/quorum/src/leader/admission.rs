@@ -6,10 +6,14 @@ use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_proto::packet::PROTOCOL_VERSION;
 use rookeeper_proto::packet::from_learner::LearnerInfo;
 
-use super::effect::{LeaderEffect, LearnerFault};
+use super::effect::{LeaderEffect, LearnerFault, StepDown};
 use super::{Leader, Phase};
 use crate::epoch::{BadEpoch, MAX_EPOCH};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
+
+/// Epochs beyond the own one that a promise may be without being taken for a lie: a member that makes promises alone makes one for each
+/// election.
+const MOST_BEYOND: i64 = 1000;
 
 impl Leader {
     pub(super) fn introduced(
@@ -28,6 +32,9 @@ impl Leader {
             progress.server = info.server;
             progress.kind = kind;
             progress.stage = Stage::Waiting;
+        }
+        if let Some(why) = self.outpromised(accepted.epoch(), info.server) {
+            return self.step_down(why, effects);
         }
         if let Phase::Collecting(proposal) = &mut self.phase {
             // Cannot fail: it was looked at above.
@@ -53,6 +60,18 @@ impl Leader {
             0..MAX_EPOCH => Ok(()),
             epoch => Err(LearnerFault::Epoch(BadEpoch(epoch))),
         }
+    }
+
+    /// A voter that has promised more than this epoch can never follow in it: with the next fault there may be no quorum. So the next
+    /// epoch has to go beyond that promise. Not before the others had their time to join, so that whoever lies about it cannot keep
+    /// the ensemble from its work.
+    fn outpromised(&self, accepted: i64, server: Option<ServerId>) -> Option<StepDown> {
+        let (epoch, server) = (self.established()?, server?);
+        let more = accepted - epoch;
+        let is_due = self.clock.tick >= self.config.init_limit;
+        let why = StepDown::Outpromised { server, accepted };
+        (is_due && (1..=MOST_BEYOND).contains(&more) && self.verifiers.is_voter(server))
+            .then_some(why)
     }
 
     /// A server has one connection: the newest.

@@ -14,6 +14,7 @@ use super::effect::{LeaderEffect, StepDown};
 use super::{Leader, Phase};
 use crate::committed::Entry;
 use crate::epoch;
+use crate::mutation::{Mutation, mutated};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
 
 /// The counter of the last transaction that an epoch can have.
@@ -123,7 +124,9 @@ impl Leader {
                     .iter()
                     .any(|(server, to)| *server == voter && *to >= zxid)
             };
-            if !self.verifiers.is_quorum(has) {
+            let enough = self.verifiers.is_quorum(has)
+                || (mutated(Mutation::CommitWithoutQuorum) && self.own_durable >= zxid);
+            if !enough {
                 return;
             }
             let Some(entry) = self.outstanding.pop_front() else {

@@ -168,6 +168,14 @@ pub enum StepDown {
     /// The quorum is lost.
     #[error("no quorum is connected any more")]
     QuorumLost,
+    /// A voter has promised a later epoch, and so cannot follow.
+    #[error("server {server} has promised epoch {accepted} and cannot follow in an earlier one")]
+    Outpromised {
+        /// Which.
+        server: ServerId,
+        /// Its promise.
+        accepted: i64,
+    },
     /// There is no zxid left in the epoch (ZOOKEEPER-1277).
     #[error("the epoch has no zxid left")]
     CounterExhausted,

@@ -8,6 +8,7 @@ use rookeeper_proto::packet::from_leader::FromLeader;
 
 use super::Leader;
 use super::effect::{LeaderEffect, LearnerFault, StepDown};
+use crate::mutation::{Mutation, mutated};
 use crate::progress::{Progress, Stage};
 
 /// The leader's time: half ticks, and until when a phase may last.
@@ -48,7 +49,8 @@ impl Leader {
             return self.step_down(StepDown::NoQuorum(milestone), effects);
         }
         self.close_late(now, effects);
-        if whole && self.established().is_some() && !self.has_quorum() {
+        let blind = mutated(Mutation::LeadsWithoutQuorum);
+        if whole && self.established().is_some() && !self.has_quorum() && !blind {
             return self.step_down(StepDown::QuorumLost, effects);
         }
         for (to, progress) in &mut self.learners {

@@ -17,6 +17,7 @@ use super::{Basis, Learner, LearnerConfig, Phase};
 use crate::committed::Entry;
 use crate::epoch;
 use crate::membership::Role;
+use crate::mutation::{Mutation, mutated};
 
 impl Learner {
     pub(super) fn opened(
@@ -168,6 +169,9 @@ impl Learner {
     pub(super) fn synced(&mut self, zxid: Zxid, effects: &mut Vec<LearnerEffect>) {
         self.synced = self.synced.max(zxid);
         if let Phase::Following(_) = self.phase {
+            if mutated(Mutation::LearnerDoesNotAcknowledge) {
+                return;
+            }
             while let Some(zxid) = self.to_ack.pop_front_if(|acked| *acked <= zxid) {
                 effects.push(LearnerEffect::Send(FromLearner::Ack(zxid)));
             }

@@ -110,6 +110,8 @@ pub(super) fn close_session(out: &mut Vec<u8>, xid: i32) {
 pub(super) struct Reply {
     /// The number of the request; -1 for an event.
     pub(super) xid: i32,
+    /// The epoch in which the server was when it answered: of the leader it followed.
+    pub(super) epoch: i32,
     /// The error, 0 for none.
     pub(super) err: i32,
 }
@@ -274,6 +276,7 @@ impl Connection {
         };
         let reply = Reply {
             xid: word(0).unwrap_or_default(),
+            epoch: word(4).unwrap_or_default(),
             err: word(12).unwrap_or_default(),
         };
         self.input.advance(4 + len);

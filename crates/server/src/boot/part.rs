@@ -108,6 +108,7 @@ fn member(
         quorum_size: settings.membership.voters().count() as u64,
         following: settings.me,
         leads: false,
+        refusals: 0,
         leader_serves: settings.leader_serves,
         quorum_addresses: all_quorum_addresses(&settings.membership),
         limits,

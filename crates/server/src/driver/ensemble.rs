@@ -40,6 +40,11 @@ use crate::quorum_port::{QuorumPortLimits, Tie};
 use crate::words::{Leadership, Role};
 pub use clients::Kept;
 
+/// Pause before a leader is tried again that led to nothing, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A member, and its ways to the others.
 #[derive(Debug)]
 pub struct Ensemble {
@@ -61,6 +66,8 @@ pub struct Ensemble {
     pub leads: bool,
     /// While it leads it serves clients too (`leaderServes`).
     pub leader_serves: bool,
+    /// How often it has left a leader, one after the other, without having served in between.
+    pub refusals: u32,
     /// Whom it follows, or followed last.
     pub following: ServerId,
     /// Where the others lead.
@@ -296,7 +303,7 @@ impl Driver {
                     ensemble.learners.dismiss(learner);
                 }
                 if left && ensemble.leader.as_ref().is_some_and(|l| l.is_tied(tie)) {
-                    ensemble.leader = None;
+                    ensemble.lose_leader();
                 }
             }
         }
@@ -350,6 +357,21 @@ impl Driver {
 }
 
 impl Ensemble {
+    /// How long to wait before the next leader is tried: one that refuses this server, or is refused by it, is most often the same
+    /// again.
+    fn pause(&self) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.refusals.min(16));
+        match self.refusals {
+            0 | 1 => Duration::ZERO,
+            _ => doubled.min(LONGEST_PAUSE),
+        }
+    }
+
+    fn lose_leader(&mut self) {
+        self.leader = None;
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
     /// For operators.
     fn role(&self) -> Role {
         let (quorum_size, count) = (self.quorum_size, |n: usize| n as u64);
@@ -422,6 +444,7 @@ const fn occupies(effect: &MemberEffect) -> bool {
         MemberEffect::Truncate(_)
             | MemberEffect::LoadImage(_)
             | MemberEffect::SaveImage(_)
+            | MemberEffect::Reload
             | MemberEffect::WriteAcceptedEpoch(_)
             | MemberEffect::WriteCurrentEpoch(_)
             | MemberEffect::SendImage { .. }

@@ -65,6 +65,7 @@ impl Driver {
             }
             MemberEffect::Truncate(zxid) => WorkKind::Truncate(zxid),
             MemberEffect::LoadImage(zxid) => WorkKind::Receive(zxid),
+            MemberEffect::Reload => WorkKind::Reload,
             _ => WorkKind::Replace,
         };
         self.apply(turn);

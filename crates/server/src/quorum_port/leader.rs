@@ -90,13 +90,14 @@ impl Drop for LeaderLink {
 }
 
 impl LeaderLink {
-    /// Begins to connect. [`Message::Reached`] or [`MemberInput::LeaderGone`] follows.
+    /// Begins to connect, after a pause. [`Message::Reached`] or [`MemberInput::LeaderGone`] follows.
     #[must_use]
     pub fn dial(
         leader: ServerId,
         addresses: Vec<Address>,
         tie: Tie,
         limits: QuorumPortLimits,
+        after: Duration,
         inbox: Arc<Inbox>,
         runtime: &Handle,
     ) -> Self {
@@ -113,7 +114,10 @@ impl LeaderLink {
             tie,
             outbox: None,
             gate,
-            dialing: runtime.spawn(dial.run()),
+            dialing: runtime.spawn(async move {
+                sleep(after).await;
+                dial.run().await;
+            }),
         }
     }
 

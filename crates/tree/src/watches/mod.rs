@@ -31,6 +31,7 @@ use rustc_hash::FxHasher;
 use self::interest::Interest;
 use self::kinds::Kinds;
 use self::paths::Paths;
+use crate::mutation::{Mutation, mutated};
 
 /// A connection, as its owner numbers them. A number may be used again after [`WatchTable::remove_watcher`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,6 +310,9 @@ impl WatchTable {
         let used = out.len();
         self.paths
             .collect(id, Kinds::of_table(table).without(standard), out);
+        if mutated(Mutation::WatchFiresTwice) {
+            return;
+        }
         for watcher in out.iter().take(used) {
             let before = self.paths.kinds(id, *watcher);
             let after = before.without(standard);

@@ -116,6 +116,7 @@ impl Driver {
             return;
         };
         ensemble.kept.since = None;
+        ensemble.refusals = 0;
         if ensemble.leads && !ensemble.leader_serves {
             info!("leading, and serving no clients");
             let kept = std::mem::take(&mut ensemble.kept);
@@ -134,6 +135,11 @@ impl Driver {
         let inputs = requests
             .into_iter()
             .map(|(conn, request)| MemberInput::Local(Input::Connect { conn, request }));
+        if self.gauges.disk_full.load(Ordering::Relaxed) {
+            // It is told of changes only, and this one came before it led.
+            let full = MemberInput::Local(Input::DiskFull(true));
+            turn.answers.push_back(full);
+        }
         turn.answers.extend(inputs);
         info!("serving clients");
     }

@@ -80,7 +80,8 @@ impl Driver {
             | MemberEffect::BeginEpoch(_)
             | MemberEffect::Truncate(_)
             | MemberEffect::LoadImage(_)
-            | MemberEffect::SaveImage(_) => return self.perform_on_history(effect, turn),
+            | MemberEffect::SaveImage(_)
+            | MemberEffect::Reload => return self.perform_on_history(effect, turn),
             other => other,
         };
         match effect {
@@ -139,13 +140,14 @@ impl Driver {
                     addresses.unwrap_or_default(),
                     ensemble.tie,
                     ensemble.limits,
+                    ensemble.pause(),
                     inbox,
                     &ensemble.runtime,
                 ));
             }
             MemberEffect::FollowNoLonger(why) => {
                 log_departure(why);
-                ensemble.leader = None;
+                ensemble.lose_leader();
             }
             MemberEffect::ToLeader(said) => ensemble.say_to_leader(said),
             MemberEffect::ToLearner { to, said } => {

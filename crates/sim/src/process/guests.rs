@@ -1,0 +1,315 @@
+//! The client connections of a process: each is a conversation of its own, which reads the tree between the turns of the member.
+//!
+//! Invariant: events and replies reach a client in the order in which they were made.
+
+use std::cell::{RefCell, RefMut};
+use std::ops::DerefMut;
+
+use rookeeper_node::conversation::Conversation;
+use rookeeper_node::delivery::{self, Deliveries, Delivery};
+use rookeeper_node::effect::{Effect, Notice};
+use rookeeper_node::ensemble::effect::MemberInput;
+use rookeeper_node::input::{ConnId, Input};
+use rookeeper_node::reads::{View, WatchGate};
+use rookeeper_proto::ids::SessionId;
+use rookeeper_proto::response::{self, ConnectResponse};
+use rookeeper_tree::auth::AuthConfig;
+use rookeeper_tree::watches::{WatchTable, WatcherId};
+
+use super::{Process, frames, now};
+use crate::checks::Seen;
+use crate::mutation::{Boundary, mutated};
+use crate::network::{Cargo, LinkId};
+use crate::scene::Scene;
+
+/// Reads that are served in one go.
+const READS: usize = 64;
+/// Bytes of replies beyond which no more reads are served in one go.
+const BUDGET: usize = 1 << 20;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Guest {
+    link: LinkId,
+    talk: Conversation,
+    out: Vec<u8>,
+    /// Nothing more is taken; it is closed when all is written.
+    leaving: bool,
+}
+
+/// The watches while somebody reads.
+struct Gate<'a>(RefCell<&'a mut WatchTable>);
+
+impl WatchGate for Gate<'_> {
+    fn open(&self) -> impl DerefMut<Target = WatchTable> {
+        RefMut::map(self.0.borrow_mut(), |table| &mut **table)
+    }
+}
+
+impl Process {
+    pub(super) fn hear_guest(&mut self, link: LinkId, cargo: Cargo, scene: &mut Scene) {
+        match cargo {
+            Cargo::Hello => {
+                let conn = ConnId(self.next_conn);
+                self.next_conn += 1;
+                let mut talk = Conversation::new(conn, "127.0.0.1".to_owned());
+                if !mutated(Boundary::SyncNotOrdered) {
+                    talk.order_syncs();
+                }
+                self.guests.insert(
+                    conn,
+                    Guest {
+                        link,
+                        talk,
+                        out: Vec::new(),
+                        leaving: false,
+                    },
+                );
+            }
+            Cargo::Bytes(frame) => {
+                let Some(conn) = self.conn_of(link) else {
+                    return;
+                };
+                self.receive(conn, frame, scene);
+                self.serve_guests(scene);
+            }
+            Cargo::Closed => {
+                if let Some(conn) = self.conn_of(link) {
+                    self.guests.remove(&conn);
+                    self.part_from(conn, scene);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn conn_of(&self, link: LinkId) -> Option<ConnId> {
+        let guest = self.guests.iter().find(|(_, guest)| guest.link == link);
+        guest.map(|(conn, _)| *conn)
+    }
+
+    fn receive(&mut self, conn: ConnId, frame: bytes::Bytes, scene: &mut Scene) {
+        let at = now(self.clocks, scene.now).mono;
+        let Some(guest) = self.guests.get_mut(&conn) else {
+            return;
+        };
+        if let Some(session) = guest.talk.session() {
+            self.heard.insert(session, at);
+        }
+        let auth = AuthConfig::default();
+        match guest.talk.receive(&auth, at, frame, &mut guest.out) {
+            Ok(None) => {}
+            Ok(Some(input)) => {
+                self.put(MemberInput::Local(input), scene);
+            }
+            Err(fault) => {
+                guest.leaving = true;
+                scene.wrong(format!("a client made a fault: {fault}"));
+            }
+        }
+    }
+
+    fn part_from(&mut self, conn: ConnId, scene: &mut Scene) {
+        self.watches.remove_watcher(WatcherId(conn.0));
+        self.put(MemberInput::Local(Input::Disconnected(conn)), scene);
+    }
+
+    /// Lets every connection go on as far as it can, and writes out what there is.
+    pub(super) fn serve_guests(&mut self, scene: &mut Scene) {
+        let conns: Vec<ConnId> = self.guests.keys().copied().collect();
+        let mut submitted = Vec::new();
+        for conn in conns {
+            self.go_on(conn, &mut submitted);
+            self.write_to(conn, scene);
+        }
+        for input in submitted {
+            self.put(MemberInput::Local(input), scene);
+        }
+    }
+
+    fn go_on(&mut self, conn: ConnId, submitted: &mut Vec<Input>) {
+        let Some(guest) = self.guests.get_mut(&conn) else {
+            return;
+        };
+        loop {
+            guest.talk.submit_writes(submitted);
+            if !guest.talk.wants_to_read() {
+                return;
+            }
+            let auth = AuthConfig::default();
+            let gate = Gate(RefCell::new(&mut self.watches));
+            let view = View {
+                tree: &self.tree,
+                watches: &gate,
+                auth: &auth,
+            };
+            let budget = (READS, BUDGET);
+            if guest
+                .talk
+                .serve_reads(&view, budget, &mut guest.out, |_| {})
+                .is_err()
+            {
+                guest.leaving = true;
+                return;
+            }
+        }
+    }
+
+    fn write_to(&mut self, conn: ConnId, scene: &mut Scene) {
+        let end = self.end();
+        let Some(guest) = self.guests.get_mut(&conn) else {
+            return;
+        };
+        if !guest.out.is_empty() {
+            scene.send(guest.link, end, frames(&guest.out));
+            guest.out.clear();
+        }
+        if guest.leaving {
+            scene.close(guest.link, end);
+            self.guests.remove(&conn);
+            self.part_from(conn, scene);
+        }
+    }
+
+    /// Clients are served no longer.
+    pub(super) fn dismiss_guests(&mut self, scene: &mut Scene) {
+        for guest in self.guests.values_mut() {
+            guest.talk.deafen();
+            guest.leaving = true;
+        }
+        self.serve_guests(scene);
+    }
+
+    // What the member has for them.
+
+    pub(super) fn tell_guests(&mut self, effect: Effect, scene: &mut Scene) {
+        match effect {
+            Effect::Connected {
+                conn,
+                response,
+                read_only,
+            } => self.connected(conn, response, read_only, scene),
+            Effect::Refuse {
+                to,
+                session,
+                zxid,
+                code,
+            } => {
+                scene.count("writes refused");
+                let mut out = Vec::new();
+                response::reply_header(&mut out, to.xid, zxid, code);
+                let count = 1 + to.behind.len();
+                self.read_for(conn_and(session, to.conn), &to.behind, &mut out);
+                self.reply(to.conn, &out, count);
+            }
+            Effect::Answer {
+                conn,
+                session,
+                reads,
+            } => {
+                let mut out = Vec::new();
+                self.read_for(conn_and(session, conn), &reads, &mut out);
+                self.reply(conn, &out, reads.len());
+            }
+            Effect::Close { conn, why } => {
+                scene.tell(|| format!("server {} closes a client: {why:?}", self.who.server));
+                if let Some(guest) = self.guests.get_mut(&conn) {
+                    guest.talk.deafen();
+                    guest.leaving = true;
+                }
+            }
+            Effect::Notice(Notice::Expiring { session, .. }) => {
+                scene.count("sessions expired");
+                scene.tell(|| format!("server {} expires {session}", self.who.server));
+            }
+            // Appending and applying are not a guest's matter.
+            Effect::Notice(_) | Effect::Append { .. } | Effect::Apply(_) => {}
+        }
+    }
+
+    fn read_for(
+        &mut self,
+        who: (SessionId, ConnId),
+        reads: &[rookeeper_node::input::ReadBehind],
+        out: &mut Vec<u8>,
+    ) {
+        let auth = AuthConfig::default();
+        let gate = Gate(RefCell::new(&mut self.watches));
+        let view = View {
+            tree: &self.tree,
+            watches: &gate,
+            auth: &auth,
+        };
+        delivery::serve_reads(&view, who, reads, out);
+    }
+
+    fn connected(
+        &mut self,
+        conn: ConnId,
+        response: ConnectResponse,
+        read_only: Option<bool>,
+        scene: &mut Scene,
+    ) {
+        let Some(guest) = self.guests.get_mut(&conn) else {
+            return;
+        };
+        response.encode(read_only, &mut guest.out);
+        match response {
+            ConnectResponse::Accepted { session, .. } => {
+                guest.talk.open(session);
+                let server = self.who.server;
+                scene.see(&Seen::Accepted {
+                    server,
+                    session,
+                    tree: &self.tree,
+                });
+            }
+            ConnectResponse::Refused => guest.leaving = true,
+        }
+    }
+
+    fn reply(&mut self, conn: ConnId, bytes: &[u8], count: usize) {
+        if let Some(guest) = self.guests.get_mut(&conn) {
+            guest.out.extend_from_slice(bytes);
+            guest.talk.completed(count, |_| {});
+        }
+    }
+
+    /// Copies frames to connections: events first, then the reply, as they are in the list.
+    pub(super) fn deliver(&mut self, out: &Deliveries, scene: &mut Scene) {
+        let mut list: Vec<&Delivery> = out.list.iter().collect();
+        if mutated(Boundary::EventsBehindReplies) {
+            list.reverse();
+        }
+        for delivery in list {
+            match delivery {
+                Delivery::Event {
+                    frame, watchers, ..
+                } => {
+                    if mutated(Boundary::EventLost) && scene.dice.permille(100) {
+                        continue;
+                    }
+                    let bytes = out.bytes.get(frame.clone()).unwrap_or_default();
+                    for watcher in watchers {
+                        if let Some(guest) = self.guests.get_mut(&ConnId(watcher.0)) {
+                            guest.out.extend_from_slice(bytes);
+                        }
+                    }
+                }
+                Delivery::Reply {
+                    frames,
+                    count,
+                    conn,
+                    ..
+                } => {
+                    let bytes = out.bytes.get(frames.clone()).unwrap_or_default();
+                    self.reply(*conn, bytes, *count);
+                }
+            }
+        }
+    }
+}
+
+const fn conn_and(session: SessionId, conn: ConnId) -> (SessionId, ConnId) {
+    (session, conn)
+}
