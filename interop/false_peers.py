@@ -5,6 +5,7 @@ Only one member is real at first; this script votes with it, becomes its followe
 the true members start: the ensemble serves, with all that it had, and nothing of what the liar said.
 """
 
+import re
 import socket
 import struct
 import threading
@@ -27,6 +28,8 @@ VOTE_SECONDS = 10
 LIE_SECONDS = 1.0  # for the member to do something about the lie
 LISTEN_SECONDS = 15
 FAR = 1000  # epochs ahead
+HASTE_SECONDS = 2
+TRIES = 40  # to reach a leader that offers too little, in that time
 
 
 class Voter(threading.Thread):
@@ -123,9 +126,30 @@ class World:
             voter.close()
         self.is_whole()
 
+    def promises_and_comes_late(self):
+        """The member promised more than the epoch in which others serve meanwhile: it tries without haste, and is in after the
+        next election."""
+        self.ensemble.kill_all()
+        real, voter = self.ensemble[REAL], Voter(self.ensemble, 1, REAL)
+        voter.start()
+        real.start()
+        try:
+            promises_far_epoch(self, real, self.epoch + FAR)
+        finally:
+            voter.close()
+            real.kill()
+        leader = self.ensemble.start((3, None), (1, None))
+        real.start()
+        time.sleep(HASTE_SECONDS)
+        tries = len(re.findall(r"no longer: the leader offers", real.log()))
+        leader.kill()
+        self.ensemble.await_all()
+        self.is_whole()
+        expect_true(tries <= TRIES, f"{tries} tries in {HASTE_SECONDS} s")
+
     def is_whole(self):
         for sid in SIDS:
-            if sid != REAL:
+            if not self.ensemble[sid].alive():
                 self.ensemble[sid].start()
         self.ensemble.await_all()
         self.ensemble.expect_equal()
@@ -255,6 +279,9 @@ def run():
         for name, *arguments in cases:
             if not options.only or options.only in name:
                 report.case(name, world.lie, *arguments)
+        late = "a follower promised an epoch far ahead, and the member comes late"
+        if not options.only or options.only in late:
+            report.case(late, world.promises_and_comes_late)
     return report.finish()
 
 
