@@ -353,13 +353,6 @@ impl Member {
         }
     }
 
-    /// The tree and the log are others now, and end at `zxid`.
-    fn stand_at(&mut self, zxid: Zxid) {
-        self.unapplied.clear();
-        self.standing.window.reset(zxid);
-        (self.logged, self.synced) = (zxid, zxid);
-    }
-
     // What roles say.
 
     fn leader(

@@ -382,7 +382,9 @@ impl Election {
             // The own initial vote, and not the proposal: who proposed it may be in another round.
             round.proposal = round.initial;
         }
-        let better = cast.vote.beats(&round.proposal, weight);
+        // Whoever elects this server for a history that it has not (any more) elects nobody (a wiped disk and old votes).
+        let better = cast.vote.beats(&round.proposal, weight)
+            && !round.is_beyond(&cast.vote, self.config.me);
         if better {
             round.proposal = cast.vote;
         }
@@ -437,6 +439,9 @@ impl Election {
             return;
         };
         let (me, leader) = (self.config.me, cast.vote.leader);
+        if round.is_beyond(&cast.vote, me) {
+            return;
+        }
         if cast.election_epoch == self.clock {
             round.received.insert(from, cast);
             let supporters =

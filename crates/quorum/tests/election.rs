@@ -313,6 +313,7 @@ stories! {
     a_supporter_that_settles_elsewhere
     late_joiner
     leader_loss
+    votes_for_a_history_that_was_lost
     longer_history_wins
     higher_round
     lower_round_is_answered

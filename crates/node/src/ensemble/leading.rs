@@ -136,8 +136,10 @@ impl Leading {
             }
             Input::Write(request) => {
                 if proposer.refuses() {
-                    let syncs = self.syncs.drain(..).map(|(_, sync)| Effect::from(sync));
-                    proposer.answer_in_turn(syncs, &mut wanted);
+                    // Nothing more may be committed that would answer those behind all that is under way. The others keep their place.
+                    let first = self.syncs.partition_point(|(at, _)| *at < next);
+                    let syncs = self.syncs.drain(first..);
+                    proposer.answer_in_turn(syncs.map(|(_, sync)| Effect::from(sync)), &mut wanted);
                 }
                 proposer.write(tree, now, request, &mut wanted);
             }

@@ -3,6 +3,7 @@
 //! What lives here: how a role begins and how it ends. What does not: what happens within one.
 
 use rookeeper_proto::ballot::PeerState;
+use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::jute::DecodeError;
 use rookeeper_proto::txn::Record;
 use rookeeper_quorum::committed::{CommittedWindow, Entry};
@@ -152,6 +153,13 @@ impl Member {
         self.standing.window = on_disk;
         self.role = Role::Reloading;
         effects.push(MemberEffect::Reload);
+    }
+
+    /// The tree and the log are others now, and end at `zxid`.
+    pub(super) fn stand_at(&mut self, zxid: Zxid) {
+        self.unapplied.clear();
+        self.standing.window.reset(zxid);
+        (self.logged, self.synced) = (zxid, zxid);
     }
 
     pub(super) fn vote_when_durable(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
