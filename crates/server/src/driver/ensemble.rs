@@ -282,8 +282,11 @@ impl Driver {
     }
 
     fn hear_tied(&mut self, tie: Tie, inputs: Vec<MemberInput>, turn: &mut Turn) -> Ended {
-        let mut inputs = inputs.into_iter();
+        let mut inputs = inputs.into_iter().peekable();
         while let Some(input) = inputs.next() {
+            if inputs.peek().is_some_and(|next| covers(next, &input)) {
+                continue;
+            }
             if self.is_busy() {
                 let rest = std::iter::once(input).chain(inputs).collect();
                 self.hold(Message::Tied(tie, rest));
@@ -397,6 +400,22 @@ impl Ensemble {
         if let Some(outbox) = self.leader.as_mut().and_then(LeaderLink::outbox) {
             outbox.say(&said.into_packet());
         }
+    }
+}
+
+/// True when an acknowledgement says all that the one before it says: whoever has a transaction on its disk has those before it. That
+/// of a new leader's history stands for itself; it has no counter.
+fn covers(next: &MemberInput, before: &MemberInput) -> bool {
+    let acked = |input: &MemberInput| match input {
+        MemberInput::FromLearner {
+            from,
+            said: FromLearner::Ack(zxid),
+        } if zxid.counter() != 0 => Some((*from, *zxid)),
+        _ => None,
+    };
+    match (acked(before), acked(next)) {
+        (Some((from, zxid)), Some((again, later))) => from == again && zxid <= later,
+        _ => false,
     }
 }
 
