@@ -37,6 +37,8 @@ pub(super) struct Following {
     learner: Learner,
     /// Once clients are served.
     forwarder: Option<Forwarder>,
+    /// Empty: memory for what the learner wants, input by input.
+    todo: Vec<LearnerEffect>,
 }
 
 impl Following {
@@ -46,6 +48,7 @@ impl Following {
             timeouts,
             learner,
             forwarder: None,
+            todo: Vec::new(),
         }
     }
 
@@ -74,20 +77,21 @@ impl Following {
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
-        let mut todo = Vec::new();
+        let mut todo = std::mem::take(&mut self.todo);
         self.learner.handle(now.mono, input, &mut todo);
-        self.perform(tree, now, todo, effects, news);
+        self.perform(tree, now, &mut todo, effects, news);
+        self.todo = todo;
     }
 
     pub(super) fn perform(
         &mut self,
         tree: &Tree,
         now: Now,
-        todo: Vec<LearnerEffect>,
+        todo: &mut Vec<LearnerEffect>,
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
-        for effect in todo {
+        for effect in todo.drain(..) {
             match effect {
                 LearnerEffect::Send(said) => effects.push(MemberEffect::ToLeader(said)),
                 LearnerEffect::WriteAcceptedEpoch(epoch) => {

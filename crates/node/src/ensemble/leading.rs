@@ -45,6 +45,8 @@ pub(super) struct Leading {
     proposer: Option<Proposer>,
     /// Syncs of own clients that wait until a quorum is known to follow.
     syncs: VecDeque<(Zxid, SyncRequest)>,
+    /// Empty: memory for what the leader wants, input by input.
+    todo: Vec<LeaderEffect>,
 }
 
 impl Leading {
@@ -54,6 +56,7 @@ impl Leading {
             config,
             proposer: None,
             syncs: VecDeque::new(),
+            todo: Vec::new(),
         }
     }
 
@@ -105,9 +108,10 @@ impl Leading {
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
-        let mut todo = Vec::new();
+        let mut todo = std::mem::take(&mut self.todo);
         self.leader.handle(now.mono, input, &mut todo);
-        self.perform(tree, now, todo, effects, news);
+        self.perform(tree, now, &mut todo, effects, news);
+        self.todo = todo;
         self.answer_syncs(now, effects);
     }
 
@@ -123,7 +127,7 @@ impl Leading {
         let mut todo = Vec::new();
         // Without a zxid to give the leader steps down, and nothing more is judged.
         let Some(next) = self.leader.next_zxid(&mut todo) else {
-            self.perform(tree, now, todo, effects, news);
+            self.perform(tree, now, &mut todo, effects, news);
             return;
         };
         let Some(proposer) = &mut self.proposer else {
@@ -151,7 +155,7 @@ impl Leading {
             Input::Synced(_) => {}
         }
         self.propose(now, wanted, &mut todo, effects);
-        self.perform(tree, now, todo, effects, news);
+        self.perform(tree, now, &mut todo, effects, news);
         self.answer_syncs(now, effects);
     }
 
@@ -193,11 +197,11 @@ impl Leading {
         &mut self,
         tree: &Tree,
         now: Now,
-        todo: Vec<LeaderEffect>,
+        todo: &mut Vec<LeaderEffect>,
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
-        for effect in todo {
+        for effect in todo.drain(..) {
             match effect {
                 LeaderEffect::WriteAcceptedEpoch(epoch) => {
                     effects.push(MemberEffect::WriteAcceptedEpoch(epoch));
@@ -291,7 +295,7 @@ impl Leading {
             proposer.forwarded(tree, now, from, request, &mut wanted);
             self.propose(now, wanted, &mut todo, effects);
         }
-        self.perform(tree, now, todo, effects, news);
+        self.perform(tree, now, &mut todo, effects, news);
     }
 
     fn revalidate(

@@ -100,7 +100,7 @@ impl Member {
         let learner = Learner::new(config, history, accepted, now.mono, &mut todo);
         let mut following = Following::new(me, self.config.proposer.timeouts, learner);
         let mut news = Vec::new();
-        following.perform(tree, now, todo, effects, &mut news);
+        following.perform(tree, now, &mut todo, effects, &mut news);
         self.role = Role::Following(Box::new(following));
         self.note_following(now, news, effects);
     }

@@ -33,8 +33,10 @@ use crate::inbox::{Inbox, Message};
 /// How long a leader that refuses connections is tried. Java's own servers try five times, 100 ms apart, after a pause that this
 /// server need not make.
 const REFUSED: Duration = Duration::from_millis(1500);
-/// First pause between two tries.
+/// Pause between two tries while the leader is probably about to open its port.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// How long that is so; then pauses double.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Why a state did not arrive.
 #[derive(Debug, Error)]
@@ -222,7 +224,9 @@ impl Dial {
                 return Err(error);
             }
             sleep(pause).await;
-            pause = (pause * 2).min(self.limits.pause.max(FIRST_PAUSE));
+            if begun.elapsed() > SOON {
+                pause = (pause * 2).min(self.limits.pause.max(FIRST_PAUSE));
+            }
         }
     }
 
