@@ -52,9 +52,11 @@ def normalize(line):
 
 
 def take_events(lines):
-    """Parts event lines from all others; drops blank lines, which belong to events as often as to outputs."""
+    """Parts event lines from all others; drops blank lines, which belong to events as often as to outputs. The last event of a shell
+    that quits is its own, and on a busy machine the process may end before it is printed: it is passed over."""
     events = [line for line in lines if line.startswith("WatchedEvent ")]
-    return [line for line in lines if line and line != "WATCHER::" and line not in events], events
+    others = [line for line in lines if line and line != "WATCHER::" and line not in events]
+    return others, [event for event in events if "state:Closed" not in event]
 
 
 def without_late(events, wanted):
