@@ -32,6 +32,8 @@ const MAX_BALLOTS_IN_INBOX: usize = 8;
 const INBOX_PAUSE: Duration = Duration::from_millis(2);
 /// How long a peer that was called may take to connect back, before it is called again.
 const CALL_BACK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long after a call the peer is expected to connect back: it does so at once, if it can.
+const CALL_BACK_EXPECTED: Duration = Duration::from_millis(300);
 /// How long a connection that ended may be missing before the peer counts as gone, when a newer one is on its way: the other side
 /// closes the older one as soon as it knows of the newer, which may be before this server does.
 const REPLACEMENT_PATIENCE: Duration = Duration::from_millis(200);
@@ -399,7 +401,7 @@ impl Peer {
 
     /// True when a newer connection may be on its way: this server opens one for a peer that called, or the peer was called.
     fn expects_replacement(&self, now: Instant) -> bool {
-        let lately = |called| now.saturating_duration_since(called) < CALL_BACK_PATIENCE;
+        let lately = |called| now.saturating_duration_since(called) < CALL_BACK_EXPECTED;
         !self.dialing.is_empty() || self.called.is_some_and(lately)
     }
 
