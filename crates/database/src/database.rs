@@ -20,8 +20,7 @@ use rookeeper_storage::incomplete::{self, SetAsideError};
 use rookeeper_storage::install::InstallError;
 use rookeeper_storage::log_writer::{LogError, LogOptions, LogWriter};
 use rookeeper_storage::truncate::{self, TruncateError};
-use rookeeper_tree::image::{Image, ImageBusy};
-use rookeeper_tree::tree::Tree;
+use rookeeper_tree::image::Image;
 use thiserror::Error;
 use tracing::{error, info};
 
@@ -63,20 +62,6 @@ pub enum CutError {
     /// What is there cannot be loaded.
     #[error(transparent)]
     Load(#[from] RecoveryError),
-}
-
-/// Why no snapshot was begun.
-#[derive(Debug, Error)]
-pub enum SnapshotError {
-    /// Too many images are open.
-    #[error(transparent)]
-    Busy(#[from] ImageBusy),
-    /// The log could not be rolled.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The disk.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
 }
 
 /// The files of one member.
@@ -179,14 +164,8 @@ impl Database {
         )
     }
 
-    /// Rolls the log and begins a snapshot of the tree as it is. Nothing may be in flight between log and tree.
-    pub fn begin_snapshot(&mut self, tree: &mut Tree) -> Result<Snapshot, SnapshotError> {
-        self.log.roll()?;
-        let image = tree.open_image()?;
-        Ok(self.snapshot_of(image)?)
-    }
-
-    fn snapshot_of(&self, image: Image) -> Result<Snapshot, DiskError> {
+    /// Begins a snapshot. The log is rolled before the image is opened, so that older files can be purged some day.
+    pub fn begin_snapshot(&self, image: Image) -> Result<Snapshot, DiskError> {
         let (disk, format) = (Arc::clone(&self.disk), self.format());
         Snapshot::begin(disk, &self.dirs, format, image)
     }

@@ -91,7 +91,7 @@ pub struct Conversation {
     /// The sum over `queue`.
     queued_bytes: usize,
     in_flight: VecDeque<Answered>,
-    /// The member is a learner: syncs are ordered by its leader.
+    /// Syncs wait for what is in flight; false only where the simulator wants to see that this is found.
     orders_syncs: bool,
     /// closeSession was received: later requests are dropped, as the session is ending.
     ending: bool,
@@ -115,7 +115,7 @@ impl Conversation {
         }
     }
 
-    /// The member is a learner, which has its leader order syncs too.
+    /// The member orders syncs too: at a learner its leader does.
     pub const fn order_syncs(&mut self) {
         self.orders_syncs = true;
     }
@@ -289,7 +289,7 @@ impl Conversation {
             .for_each(&mut answered);
     }
 
-    /// Hands the writes whose turn it is to the member, and the syncs of a learner's clients.
+    /// Hands the writes and syncs whose turn it is to the member.
     pub fn submit_writes(&mut self, submit: &mut Vec<Input>) {
         let Phase::Open(session) = self.phase else {
             return;

@@ -14,6 +14,7 @@
 pub mod effect;
 mod following;
 mod leading;
+mod news;
 mod transition;
 
 use std::collections::VecDeque;
@@ -23,7 +24,6 @@ use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::election::{Election, ElectionConfig};
-use rookeeper_quorum::epoch;
 use rookeeper_quorum::leader::census::Census;
 use rookeeper_quorum::leader::effect::LeaderInput;
 use rookeeper_quorum::learner::effect::LearnerInput;
@@ -35,6 +35,7 @@ use crate::effect::{CloseReason, Effect};
 use crate::input::{Input, Now};
 use crate::mutation::{Mutation, mutated};
 use crate::proposer::ProposerConfig;
+use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use effect::{MemberEffect, MemberInput};
 use following::Following;
@@ -55,6 +56,8 @@ pub struct MemberConfig {
     pub sync_limit: i64,
     /// A leader sends whole states only.
     pub force_snapshot: bool,
+    /// The counter of an epoch's last transaction ([`LAST_COUNTER`](rookeeper_quorum::epoch::LAST_COUNTER)).
+    pub last_counter: u32,
     /// How writes are ordered, and who this server is.
     pub proposer: ProposerConfig,
 }
@@ -76,14 +79,12 @@ pub struct Standing {
 impl Standing {
     /// What a vote says of it.
     fn history(&self) -> History {
-        History {
-            epoch: self.current,
-            last: if self.incomplete {
-                History::MISSING
-            } else {
-                self.window.last()
-            },
-        }
+        let last = match self.incomplete {
+            true => History::MISSING,
+            false => self.window.last(),
+        };
+        let epoch = self.current;
+        History { epoch, last }
     }
 }
 
@@ -130,8 +131,12 @@ pub struct Member {
     promised_elsewhere: i64,
     /// The last leader's history did not fit: ask for its whole state.
     ask_for_image: bool,
+    /// The ids of sessions that its roles have given.
+    given: Option<SessionIds>,
     /// While memory has a leader's state that is not on the disk: the window of what is on the disk.
     on_disk: Option<CommittedWindow>,
+    /// Empty: memory for what roles tell, input by input.
+    news: (Vec<leading::News>, Vec<following::News>),
 }
 
 impl Member {
@@ -162,7 +167,9 @@ impl Member {
             next_half_tick: now.mono,
             promised_elsewhere: 0,
             ask_for_image: standing.incomplete,
+            given: None,
             on_disk: None,
+            news: Default::default(),
             standing,
             config,
         };
@@ -365,7 +372,7 @@ impl Member {
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
-        let mut news = Vec::new();
+        let mut news = std::mem::take(&mut self.news.0);
         leading.peer(tree, now, input, effects, &mut news);
         self.note_leading(now, news, effects);
     }
@@ -380,61 +387,9 @@ impl Member {
         let Role::Following(following) = &mut self.role else {
             return;
         };
-        let mut news = Vec::new();
+        let mut news = std::mem::take(&mut self.news.1);
         following.peer(tree, now, input, effects, &mut news);
         self.note_following(now, news, effects);
-    }
-
-    fn note_leading(
-        &mut self,
-        now: Now,
-        news: Vec<leading::News>,
-        effects: &mut Vec<MemberEffect>,
-    ) {
-        for news in news {
-            match news {
-                leading::News::Established(epoch) => {
-                    self.election.established(epoch);
-                    self.standing.window.begin_epoch(epoch::beginning(epoch));
-                }
-                leading::News::Logged(entry) => self.note_logged(entry),
-                leading::News::Committed(entry) => self.note_committed(entry),
-                leading::News::Over(why) => {
-                    self.step_down(now, why, effects);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn note_following(
-        &mut self,
-        now: Now,
-        news: Vec<following::News>,
-        effects: &mut Vec<MemberEffect>,
-    ) {
-        for news in news {
-            match news {
-                following::News::Serving(epoch) => self.election.established(epoch),
-                following::News::Logged(entry) => self.note_logged(entry),
-                following::News::Committed(entry) => self.note_committed(entry),
-                following::News::Over(why) => {
-                    self.leave(now, why, effects);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn note_logged(&mut self, entry: Entry) {
-        self.logged = entry.zxid;
-        self.unapplied.push_back(entry);
-    }
-
-    fn note_committed(&mut self, entry: Entry) {
-        self.unapplied
-            .pop_front_if(|first| first.zxid == entry.zxid);
-        self.remember(entry);
     }
 
     // Clients, time, the own disk.
@@ -449,7 +404,7 @@ impl Member {
             }
             input => match &mut self.role {
                 Role::Leading(leading) => {
-                    let mut news = Vec::new();
+                    let mut news = std::mem::take(&mut self.news.0);
                     leading.local(tree, now, input, effects, &mut news);
                     self.note_leading(now, news, effects);
                 }
@@ -481,7 +436,7 @@ impl Member {
         }
         self.learner(tree, now, LearnerInput::Tick, effects);
         if let Role::Leading(leading) = &mut self.role {
-            let mut news = Vec::new();
+            let mut news = std::mem::take(&mut self.news.0);
             leading.local(tree, now, Input::Tick, effects, &mut news);
             self.note_leading(now, news, effects);
         }

@@ -13,8 +13,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use rookeeper_proto::code::{ErrorCode, OpCode};
-use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
-use rookeeper_proto::jute::{DecodeError, Writer};
+use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_proto::jute::{DecodeError, Reader, Writer};
 use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner};
 use rookeeper_proto::password;
 use rookeeper_proto::request::{ConnectRequest, Write};
@@ -25,9 +25,10 @@ use rookeeper_tree::prep::{self, Prepared, ReplyShape};
 use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Committed, Effect};
-use crate::input::{ConnId, Now, ReplyTo, SyncRequest, WriteRequest};
+use crate::input::{ConnId, ReplyTo, SyncRequest, WriteRequest};
 use crate::mutation::{Mutation, mutated};
-use crate::sessions::{TimeoutBounds, first_session_id, is_ahead};
+use crate::session_ids::SessionIds;
+use crate::sessions::{TimeoutBounds, is_ahead};
 
 /// One thing that a learner wants done for its clients.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ struct Attached {
 #[derive(Debug)]
 pub struct Forwarder {
     timeouts: TimeoutBounds,
-    next_session: i64,
+    ids: SessionIds,
     /// Oldest first.
     on_their_way: VecDeque<Forwarded>,
     /// In the order in which the leader was asked: its answers have no numbers.
@@ -92,12 +93,12 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A server that begins to serve clients at `now` with the sessions of `tree`.
+    /// A server that begins to serve clients, whose sessions get `ids`.
     #[must_use]
-    pub fn new(server: ServerId, timeouts: TimeoutBounds, tree: &Tree, now: Now) -> Self {
+    pub const fn new(ids: SessionIds, timeouts: TimeoutBounds) -> Self {
         Self {
             timeouts,
-            next_session: first_session_id(server, tree, now),
+            ids,
             on_their_way: VecDeque::new(),
             syncs: VecDeque::new(),
             returning: VecDeque::new(),
@@ -152,8 +153,7 @@ impl Forwarder {
         read_only: Option<bool>,
         effects: &mut Vec<ForwarderEffect>,
     ) {
-        let session = SessionId(self.next_session);
-        self.next_session += 1;
+        let session = self.ids.give();
         self.on_their_way.push_back(Forwarded {
             session,
             cxid: 0,
@@ -309,6 +309,20 @@ impl Forwarder {
             },
             read_only,
         }));
+    }
+
+    /// A transaction goes to the log: one of a session that this server gave an id, perhaps in an earlier life.
+    pub fn logged(&mut self, entry: &Entry) {
+        // Every record begins with its session. What cannot be read is found when it is committed.
+        if let Ok(session) = Reader::new(&entry.txn).i64() {
+            self.ids.pass(SessionId(session));
+        }
+    }
+
+    /// The ids of new sessions, as far as they are given.
+    #[must_use]
+    pub const fn session_ids(&self) -> SessionIds {
+        self.ids
     }
 
     /// A transaction is committed: it is applied, and answered if it is the oldest request that is on its way.

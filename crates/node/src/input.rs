@@ -64,7 +64,8 @@ pub struct ReplyTo {
     pub behind: Vec<ReadBehind>,
 }
 
-/// A sync on its way: at a learner it is answered when what the leader had committed before has arrived.
+/// A sync on its way: it is answered when what was in flight before is committed here; at a learner, what the leader had proposed
+/// before.
 #[derive(Debug)]
 pub struct SyncRequest {
     /// Where the reply goes.

@@ -25,5 +25,6 @@ pub mod proposer;
 mod queued;
 pub mod reads;
 pub mod reaper;
+pub mod session_ids;
 pub mod sessions;
 pub mod standalone;

@@ -7,7 +7,7 @@
 //! Invariants:
 //! - `in_flight` is in zxid order without gaps; everything before its front is committed.
 //! - A session is `closing` from the moment its closeSession is judged, so nothing of it is judged afterwards.
-//! - While the disk is full nothing is judged, so nothing waits for a disk that cannot take it.
+//! - While the disk is full nothing of the own clients is judged, so none of them waits for a disk that cannot take it.
 
 mod forwarded;
 
@@ -30,7 +30,8 @@ use crate::effect::{CloseReason, Committed, Effect, Notice};
 use crate::input::{ConnId, Now, ReplyTo, WriteRequest};
 use crate::limits::{QUOTA_NOTICE_INTERVAL_MS, STALL_TICKS};
 use crate::reaper::{Reaper, ReaperConfig};
-use crate::sessions::{Sessions, Speaker, TimeoutBounds, first_session_id, is_ahead};
+use crate::session_ids::SessionIds;
+use crate::sessions::{Sessions, Speaker, TimeoutBounds, is_ahead};
 
 /// Settings of who orders writes.
 #[derive(Debug, Clone)]
@@ -79,7 +80,7 @@ enum Then {
 #[derive(Debug)]
 pub struct Proposer {
     config: ProposerConfig,
-    next_session: i64,
+    pub(crate) ids: SessionIds,
     last_proposed: Zxid,
     pending: Pending,
     in_flight: VecDeque<InFlight>,
@@ -101,7 +102,7 @@ impl Proposer {
             sessions.begin(session, timeout_ms, None, now.mono);
         }
         Self {
-            next_session: first_session_id(config.server, tree, now),
+            ids: SessionIds::new(config.server, tree, now),
             last_proposed: tree.last_zxid(),
             pending: Pending::new(config.hash_seed),
             in_flight: VecDeque::new(),
@@ -217,8 +218,7 @@ impl Proposer {
             });
             return;
         }
-        let session = SessionId(self.next_session);
-        self.next_session += 1;
+        let session = self.ids.give();
         let then = Then::Begin {
             speaker: Speaker::Client(conn),
             timeout_ms,

@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 
 use rookeeper_proto::code::ErrorCode;
-use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
+use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::request::ConnectRequest;
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::expiry::Expiry;
-use rookeeper_tree::tree::Tree;
 
-use crate::input::{ConnId, Now};
+use crate::input::ConnId;
 use crate::mutation::{Mutation, mutated};
 
 /// Bounds of the negotiated timeout.
@@ -31,24 +30,6 @@ impl TimeoutBounds {
     pub fn negotiate(self, wanted: i32) -> i32 {
         wanted.min(self.max_ms).max(self.min_ms)
     }
-}
-
-/// The first session id that a server gives that begins to serve at `now` (client protocol 3.1): wall-clock time, so that ids do not
-/// repeat while sessions of an earlier run are still in `tree`, and in any case beyond those.
-#[must_use]
-pub fn first_session_id(server: ServerId, tree: &Tree, now: Now) -> i64 {
-    let by_time = (((now.wall as u64) << 24) >> 8) | ((server.0 as u64) << 56);
-    let first = if by_time == 1 << 63 {
-        by_time + 1
-    } else {
-        by_time
-    } as i64;
-    let newest = tree
-        .sessions()
-        .map(|(id, _)| id.0)
-        .filter(|id| id >> 56 == first >> 56)
-        .max();
-    newest.map_or(first, |id| first.max(id + 1))
 }
 
 /// True for a client that has seen more than a server whose state ends at `ours`: it would read below what it has seen.

@@ -34,7 +34,9 @@ impl Standalone {
                 proposer.connect(tree, now, conn, &request, effects);
             }
             Input::Write(request) => proposer.write(tree, now, request, effects),
-            Input::Sync(request) => effects.push(Effect::from(request)),
+            Input::Sync(request) => {
+                proposer.answer_in_turn(std::iter::once(Effect::from(request)), effects);
+            }
             Input::Disconnected(conn) => proposer.disconnected(conn),
             Input::Heard(heard) => proposer.heard(heard),
             Input::Tick => proposer.tick(tree, now, effects),

@@ -266,3 +266,98 @@ fn a_sync_at_the_leader_is_answered_behind_the_writes_before_it() {
     let replies = &world.server(ServerId(3)).replies;
     assert_eq!(replies, &[(7, 1, 0), (7, 2, 0)]);
 }
+
+#[test]
+fn a_role_gives_no_id_that_an_earlier_one_gave_though_the_clock_went_back() {
+    let mut world = three();
+    let before = world.session(1, 7);
+    world.close_session(1, (7, before), 1);
+    world.clock_back = 60_000;
+    world.kill(3);
+    world.run(WHILE);
+    assert_eq!(world.serving(), [1, 2]);
+    let after = world.session(1, 8);
+    assert!(after.0 > before.0, "{after} of a new role, {before} before");
+}
+
+/// The session is in nobody's tree when its server comes back, but it is on its way: its client may have been told of it.
+#[test]
+fn an_id_that_is_on_its_way_is_not_given_again_though_the_clock_went_back() {
+    let mut world = three();
+    world.stuck_disks.insert(ServerId(2));
+    world.ask_connect(ServerId(1), 7, SessionId::NONE);
+    while world
+        .said
+        .last()
+        .is_none_or(|(who, said)| *who != ServerId(1) || !matches!(said, FromLearner::Request(_)))
+    {
+        assert!(world.turn(ServerId(1)), "the request leaves");
+    }
+    let Some((_, FromLearner::Request(request))) = world.said.last().cloned() else {
+        panic!("a request");
+    };
+    world.kill(1);
+    world.clock_back = 60_000;
+    world.waiting.insert(ServerId(1), 8);
+    world.start(1);
+    world.run(600);
+    assert_eq!(world.leader(), Some(3), "the leader stayed");
+    assert_eq!(world.serving(), [1, 2, 3]);
+    let given = world.session(1, 9);
+    let connected = &world.server(ServerId(1)).connected;
+    let Some(ConnectResponse::Accepted { session: first, .. }) = connected.get(&8) else {
+        panic!("the client that waited has a session");
+    };
+    assert!(*first > request.session && given > *first);
+}
+
+/// A leader has no word for "no" but a transaction, and a transaction needs its log. So what learners forward waits for room, while
+/// its own clients are told at once.
+#[test]
+fn a_leader_on_a_full_disk_refuses_its_own_clients_and_lets_those_of_learners_wait() {
+    let mut world = three();
+    let (own, other) = (world.session(3, 7), world.session(1, 8));
+    world.fill(3);
+    world.create(3, (7, own), 1, "/refused", 0);
+    assert_eq!(world.server(ServerId(3)).replies, [(7, 1, -1)]);
+    assert!(!world.waits_for_room(3), "nothing was judged");
+
+    world.create(1, (8, other), 1, "/waits", 0);
+    assert!(world.waits_for_room(3));
+    world.run(WHILE / 4);
+    assert_eq!(world.server(ServerId(1)).replies, [], "neither yes nor no");
+
+    world.make_room(3);
+    world.run(WHILE / 4);
+    assert_eq!(world.leader(), Some(3), "it went on by itself");
+    assert_eq!(world.server(ServerId(1)).replies, [(8, 1, 0)]);
+    world.create(3, (7, own), 2, "/again", 0);
+    assert_eq!(world.server(ServerId(3)).replies.last(), Some(&(7, 2, 0)));
+    world.assert_equal();
+}
+
+#[test]
+fn a_leader_that_waits_for_room_too_long_is_replaced_and_comes_back_with_what_it_missed() {
+    let mut world = three();
+    let other = world.session(1, 8);
+    world.create(1, (8, other), 1, "/before", 0);
+    world.fill(3);
+    world.create(1, (8, other), 2, "/waits", 0);
+    assert!(world.waits_for_room(3));
+    world.run(2 * WHILE);
+    assert_eq!(world.leader(), Some(2), "the others have room");
+    let new = world.session(1, 9);
+    world.create(1, (9, new), 1, "/meanwhile", 0);
+    assert_eq!(world.server(ServerId(1)).replies.last(), Some(&(9, 1, 0)));
+
+    world.make_room(3);
+    world.run(2 * WHILE);
+    assert_eq!(world.leader(), Some(2));
+    assert_eq!(world.serving(), [1, 2, 3]);
+    for server in world.running.values() {
+        for path in ["/before", "/meanwhile"] {
+            assert!(server.tree.get(path).is_some(), "{path}");
+        }
+    }
+    world.assert_equal();
+}

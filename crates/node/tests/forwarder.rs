@@ -14,6 +14,7 @@ use rookeeper_node::forwarder::{Forwarder, ForwarderEffect};
 use rookeeper_node::input::{ConnId, Now, WriteRequest};
 use rookeeper_node::proposer::{Proposer, ProposerConfig};
 use rookeeper_node::reaper::ReaperConfig;
+use rookeeper_node::session_ids::SessionIds;
 use rookeeper_node::sessions::TimeoutBounds;
 use rookeeper_proto::code::{ErrorCode, OpCode};
 use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
@@ -82,7 +83,10 @@ fn learner(number: u64) -> Learner {
     let tree = Tree::new(TreeOptions::default());
     Learner {
         id: LearnerId(number),
-        forwarder: Forwarder::new(ServerId(number as i64), TIMEOUTS, &tree, NOW),
+        forwarder: Forwarder::new(
+            SessionIds::new(ServerId(number as i64), &tree, NOW),
+            TIMEOUTS,
+        ),
         tree,
         watches: WatchTable::new(0),
         replies: Vec::new(),

@@ -150,6 +150,7 @@ stories! {
     sessions_moved_leave_no_late_writes
     order_of_reads_and_writes
     order_of_reads_between_writes
+    sync_waits_for_what_is_in_flight
     quotas_soft_and_hard
     order_of_events_and_replies
     auth_overtakes

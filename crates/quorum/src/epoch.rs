@@ -19,6 +19,10 @@ use crate::vote::History;
 /// The highest epoch that fits into a zxid. Nobody gets there; who says so is not believed.
 pub const MAX_EPOCH: i64 = i32::MAX as i64;
 
+/// The counter of the last transaction that an epoch has. The one behind it is never given: what follows that is the beginning of the
+/// next epoch, which is another leader's (ZOOKEEPER-1277).
+pub const LAST_COUNTER: u32 = u32::MAX - 1;
+
 /// The first zxid of an epoch, which no transaction has.
 #[must_use]
 pub fn beginning(epoch: i64) -> Zxid {

@@ -54,6 +54,8 @@ pub struct LeaderConfig {
     pub sync_limit: i64,
     /// Sends whole states only.
     pub force_snapshot: bool,
+    /// The counter of an epoch's last transaction: [`epoch::LAST_COUNTER`], or less where epochs shall end soon.
+    pub last_counter: u32,
 }
 
 /// What a leader is about. Only forward.

@@ -20,35 +20,8 @@ pub enum Mutation {
     LeadsWithoutQuorum,
     /// A leader takes learners that have more than itself.
     AheadLearnersIgnored,
+    /// A leader goes on behind the last zxid of its epoch.
+    CounterRunsOver,
 }
 
-#[cfg(feature = "mutations")]
-mod switch {
-    use std::cell::Cell;
-
-    use super::Mutation;
-
-    thread_local! {
-        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
-    }
-
-    /// Makes one mistake in this thread, or none.
-    pub fn set(mutation: Option<Mutation>) {
-        ACTIVE.set(mutation);
-    }
-
-    pub(crate) fn mutated(mutation: Mutation) -> bool {
-        ACTIVE.get() == Some(mutation)
-    }
-}
-
-#[cfg(feature = "mutations")]
-pub(crate) use switch::mutated;
-#[cfg(feature = "mutations")]
-pub use switch::set;
-
-/// True when this mistake is to be made.
-#[cfg(not(feature = "mutations"))]
-pub(crate) const fn mutated(_: Mutation) -> bool {
-    false
-}
+rookeeper_proto::mutation_switch!(Mutation);

@@ -328,6 +328,7 @@ stories! {
     zookeeper_2959_observers_are_no_quorum
     zookeeper_3109_still_looking
     zookeeper_3537_old_releases_among_the_settled
+    zookeeper_3829_other_members_elsewhere
     zookeeper_3769_nonsense_configuration
     zookeeper_764_observer_is_never_elected
     zookeeper_1514_followers_of_a_dead_leader

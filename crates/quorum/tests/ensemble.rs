@@ -25,6 +25,7 @@ use rookeeper_quorum::committed::Entry;
 use rookeeper_quorum::election::effect::ElectionEffect;
 use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::election::{Election, ElectionConfig};
+use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::{LearnerEffect, LearnerInput};
@@ -329,6 +330,7 @@ impl World {
             init_limit: INIT_LIMIT,
             sync_limit: SYNC_LIMIT,
             force_snapshot: self.dice.once_in(20),
+            last_counter: LAST_COUNTER,
         };
         let now = self.now;
         let mut effects = Vec::new();

@@ -23,6 +23,7 @@ use rookeeper_proto::packet::PROTOCOL_VERSION;
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner, LearnerInfo};
 use rookeeper_quorum::committed::CommittedWindow;
+use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::membership::Membership;
@@ -126,6 +127,7 @@ impl Story {
             init_limit: 4,
             sync_limit: 2,
             force_snapshot: args.take_key("snapshots").is_some(),
+            last_counter: LAST_COUNTER,
         };
         let from = words::zxid(args.take_key("from").unwrap_or("1.2"))?;
         let last = words::zxid(args.take_key("last").unwrap_or("1.5"))?;
@@ -354,6 +356,7 @@ stories! {
     who_is_refused
     reconnecting_follower
     versions_of_the_first_configuration
+    zookeeper_1697_a_state_takes_its_time
     zookeeper_1343_epoch_of_late_reports
     zookeeper_2959_non_voters_do_not_count
     zookeeper_3104_newleader_comes_last

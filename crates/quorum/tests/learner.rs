@@ -210,6 +210,7 @@ stories! {
     zookeeper_1282_promises
     zookeeper_1551_observer_during_snap
     zookeeper_2355_nothing_is_known_before_it_is_there
+    zookeeper_2832_tail_that_nobody_else_has
     zookeeper_2845_trunc_of_what_was_never_committed
     zookeeper_2872_snapshot_before_the_acknowledgement
     zookeeper_3023_served_when_all_is_applied
@@ -217,7 +218,9 @@ stories! {
     zookeeper_3701_cannot_truncate
     zookeeper_3911_history_before_the_acknowledgement
     zookeeper_4394_commit_between_newleader_and_uptodate
+    zookeeper_4503_nothing_is_served_before_the_end
     zookeeper_4643_history_before_the_epoch
     zookeeper_4685_newleader_is_acknowledged_first
+    zookeeper_4785_proposals_during_the_synchronization
     zookeeper_4925_holes
 }

@@ -16,6 +16,7 @@ use rookeeper_proto::packet::Packet;
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
 use rookeeper_quorum::committed::{CommittedWindow, Entry};
+use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::{LearnerEffect, LearnerInput};
@@ -200,6 +201,7 @@ fn play_leader(file: &str, conn: &str, learner: i64, before: &Before, window_fro
         init_limit: 10,
         sync_limit: 5,
         force_snapshot: false,
+        last_counter: LAST_COUNTER,
     };
     let mut window = CommittedWindow::new(window_from, 500);
     while window.last() < before.last {

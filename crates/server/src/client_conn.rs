@@ -86,9 +86,7 @@ struct ClientConn<'a> {
 pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut stream: TcpStream) {
     let address = rookeeper_tree::acl::peer_address(peer.ip());
     let mut conversation = Conversation::new(conn, address);
-    if service.settings.ensemble.is_some() {
-        conversation.order_syncs();
-    }
+    conversation.order_syncs();
     let who = Arc::clone(conversation.identities());
     let connection = service
         .connections

@@ -15,6 +15,7 @@ pub mod history_task;
 mod room;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -151,6 +152,9 @@ pub enum DriverError {
     /// The history could not be cut, replaced or loaded.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// What wakes the loop while it listens to other servers.
+    #[error("cannot wait for other servers: {0}")]
+    Bell(#[source] io::Error),
     /// Nobody can ask this member whom it votes for.
     #[error(transparent)]
     Election(Arc<ElectionPortError>),
@@ -220,7 +224,7 @@ impl Driver {
         while !turn.stopping {
             let patience = next_tick.saturating_duration_since(Instant::now());
             let patience = patience.min(self.until_deadline());
-            self.inbox.take(patience, &mut turn.messages);
+            self.wait(patience, &mut turn);
             turn.now = self.clock.now();
             self.make_room(&mut turn)?;
             self.take_messages(&mut turn)?;
@@ -319,7 +323,9 @@ impl Driver {
             self.perform_as_member(turn)?;
         }
         self.apply(turn);
+        // Before other servers are written to, which takes longer than an answer does.
         turn.touched.drain(..).for_each(|mailbox| mailbox.wake());
+        self.send();
         Ok(())
     }
 

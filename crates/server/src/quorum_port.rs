@@ -1,11 +1,12 @@
 //! The connections between a leader and its learners (port 2888), from both sides.
 //!
-//! What lives here: sockets, and the threads that read and write them: [`learners`] is the leader's side, [`leader`] a learner's,
+//! What lives here: sockets, and the threads that write to them: [`learners`] is the leader's side, [`leader`] a learner's,
 //! [`outbox`] what waits to be sent to one peer, [`inlet`] what comes from one. What does not: what is said, and when
 //! (`quorum`, `node`).
 //!
-//! Each connection has a thread that reads and one that writes, so that a peer that is slow, hung or wrong holds up nobody else.
-//! The driver sends small things itself, without waiting, where nothing is queued before them.
+//! The driver reads packets and sends small things itself, and never waits for either: no thread has to be woken for a proposal or an
+//! acknowledgement. Each connection has a thread that sends what the socket does not take at once, and a state is read by one too, so
+//! that a peer that is slow, hung or wrong holds up nobody else.
 //!
 //! Invariants:
 //! - What is said to one peer arrives in the order in which it was said.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rookeeper_database::database::{Database, SnapshotError};
+use rookeeper_database::database::Database;
 use rookeeper_database::image_file::Snapshot;
 use rookeeper_storage::disk::DiskError;
 use rookeeper_storage::log_writer::LogError;
@@ -118,8 +118,7 @@ impl Snapshots {
         enough && self.begun.is_none() && Instant::now() >= self.rested
     }
 
-    /// Rolls the log, opens an image of the tree and writes it in the background. Only when nothing is in flight, and no other is
-    /// being written.
+    /// Rolls the log, opens an image of the tree and writes it in the background. Only when no other is being written.
     pub fn begin(
         &mut self,
         database: &mut Database,
@@ -130,10 +129,11 @@ impl Snapshots {
         self.draw();
         // The sync that this takes need not wait for readers, nor they for it.
         database.log.roll()?;
-        let begun = database.begin_snapshot(&mut replica.tree.write());
-        let snapshot = match begun {
+        let Ok(image) = replica.tree.write().open_image() else {
+            return Ok(());
+        };
+        let snapshot = match database.begin_snapshot(image) {
             Ok(snapshot) => snapshot,
-            Err(SnapshotError::Log(error)) => return Err(error),
             Err(why) => {
                 error!(error = %why, "no snapshot could be begun; the log still holds everything");
                 return Ok(());

@@ -20,6 +20,7 @@ pub const NEEDED: &[&str] = &[
     "elections",
     "ensembles of five",
     "ephemerals",
+    "exhausted epochs",
     "failed disks",
     "full disks",
     "logs cut in the middle of a life",

@@ -28,7 +28,7 @@ use rookeeper_storage::truncate::TruncateError;
 use rookeeper_tree::image;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 
-use crate::mutation::{Boundary, mutated};
+use crate::boundary::{Boundary, mutated};
 use crate::plan::Plan;
 
 /// How trees of this world hash.
@@ -253,7 +253,8 @@ impl Store {
 
     /// Writes a snapshot, and deletes old ones.
     pub(crate) fn snapshot(&mut self, tree: &mut Tree) -> Result<(), Trouble> {
-        let mut snapshot = self.database.begin_snapshot(tree)?;
+        self.database.log.roll()?;
+        let mut snapshot = self.database.begin_snapshot(tree.open_image()?)?;
         snapshot.write_all(tree)?;
         snapshot.finish()?;
         tree.close_images();

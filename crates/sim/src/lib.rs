@@ -13,6 +13,7 @@
 )]
 
 mod agenda;
+pub mod boundary;
 mod checks;
 pub mod coverage;
 mod dice;

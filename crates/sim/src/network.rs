@@ -12,8 +12,8 @@ use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::FromLearner;
 
 use crate::agenda::{Agenda, Event, MS, Time, Who};
+use crate::boundary::{Boundary, mutated};
 use crate::dice::Dice;
-use crate::mutation::{Boundary, mutated};
 
 pub(crate) type LinkId = u64;
 

@@ -4,6 +4,7 @@
 
 use rookeeper_proto::ids::ServerId;
 use rookeeper_quorum::election::round::Pace;
+use rookeeper_quorum::epoch::LAST_COUNTER;
 
 use crate::agenda::{MS, Time};
 use crate::dice::Dice;
@@ -20,6 +21,9 @@ pub(crate) const SYNC_LIMIT: i64 = 5;
 pub(crate) const LONGEST_SESSION: i64 = 20;
 /// How long things break.
 const TROUBLE: (Time, Time) = (6_000 * MS, 30_000 * MS);
+
+/// Where short epochs end: a leader gives up several times in a history, and yet there is time for some work.
+const SHORT_EPOCH: (i64, i64) = (6, 120);
 
 /// What breaks most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +64,15 @@ pub(crate) struct Plan {
     pub(crate) force_snapshot: bool,
     /// Logs are read for learners.
     pub(crate) logs_are_used: bool,
+    /// The counter of an epoch's last transaction.
+    pub(crate) last_counter: u32,
     /// Answers of the disk are the next inputs; else elections go before them.
     pub(crate) answers_first: bool,
 }
 
 impl Plan {
     pub(crate) fn of(dice: &mut Dice) -> Self {
+        let last_counter = last_counter(dice);
         let five = dice.permille(250);
         let quick = dice.permille(700);
         Self {
@@ -97,6 +104,7 @@ impl Plan {
             force_snapshot: dice.permille(40),
             logs_are_used: dice.permille(700),
             answers_first: dice.permille(500),
+            last_counter,
         }
     }
 
@@ -122,5 +130,18 @@ impl Plan {
         };
         let lines: Vec<String> = self.servers().iter().map(line).collect();
         format!("{}\nversion=0", lines.join("\n"))
+    }
+}
+
+/// In some worlds epochs are short. No epoch can begin near the end of its counter, since members and files expect its first
+/// transaction to be number 1; so here the end comes near.
+fn last_counter(dice: &Dice) -> u32 {
+    // Dice of its own: neither does it depend on what else is chosen, nor does that change with it.
+    let mut dice = Dice::new(!dice.clone().any());
+    if dice.permille(150) {
+        let end = dice.between(SHORT_EPOCH.0, SHORT_EPOCH.1);
+        u32::try_from(end).unwrap_or(LAST_COUNTER)
+    } else {
+        LAST_COUNTER
     }
 }

@@ -11,11 +11,11 @@ use rookeeper_proto::ids::ServerId;
 use rookeeper_storage::cut_disk::{CutDisk, Tear};
 
 use crate::agenda::{Event, MS, Time, Who};
+use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
 use crate::coverage::Coverage;
 use crate::dice::Dice;
 use crate::faults::end_of;
-use crate::mutation::{Boundary, mutated};
 use crate::network::{Arrival, Cargo, End, LinkId, Purpose, known_as};
 use crate::plan::Plan;
 use crate::process::{Clocks, Death, Process};

@@ -68,6 +68,51 @@ pub enum MemberInput {
     ImageSaved(Zxid),
 }
 
+impl MemberInput {
+    /// True when the member may look at the tree because of this: what is committed has to be applied before.
+    #[must_use]
+    pub const fn looks_at_tree(&self) -> bool {
+        !matches!(
+            self,
+            Self::FromLeader(
+                FromLeader::Proposal { .. } | FromLeader::Commit(_) | FromLeader::Inform { .. }
+            ) | Self::FromLearner {
+                said: FromLearner::Ack(_),
+                ..
+            } | Self::Local(Input::Synced(_))
+        )
+    }
+
+    /// True when this may be handed in while the own history is worked on: it concerns elections of others.
+    #[must_use]
+    pub const fn concerns_elections(&self) -> bool {
+        matches!(
+            self,
+            Self::Ballot { .. } | Self::PeerConnected(_) | Self::PeerGone(_)
+        )
+    }
+
+    /// True for an acknowledgement when the next input says all that it says: whoever has a transaction on its disk has those before
+    /// it. That of a new leader's history stands for itself; it has no counter.
+    #[must_use]
+    pub fn is_covered_by(&self, next: &Self) -> bool {
+        match (self.acked(), next.acked()) {
+            (Some((from, zxid)), Some((again, later))) => from == again && zxid <= later,
+            _ => false,
+        }
+    }
+
+    fn acked(&self) -> Option<(LearnerId, Zxid)> {
+        match self {
+            Self::FromLearner {
+                from,
+                said: FromLearner::Ack(zxid),
+            } if zxid.counter() != 0 => Some((*from, *zxid)),
+            _ => None,
+        }
+    }
+}
+
 /// One thing to do.
 #[derive(Debug)]
 pub enum MemberEffect {
@@ -146,4 +191,54 @@ pub enum MemberEffect {
     Serve,
     /// Clients are served no longer: close their connections.
     ServeNoLonger,
+}
+
+impl MemberEffect {
+    /// True for what must be performed before the member looks at the tree.
+    #[must_use]
+    pub const fn changes_tree(&self) -> bool {
+        matches!(self, Self::Local(Effect::Apply(_)) | Self::BeginEpoch(_))
+    }
+
+    /// True for what must be performed before anything else is handed in.
+    #[must_use]
+    pub const fn comes_first(&self) -> bool {
+        matches!(
+            self,
+            Self::Truncate(_)
+                | Self::LoadImage(_)
+                | Self::SaveImage(_)
+                | Self::Reload
+                | Self::WriteAcceptedEpoch(_)
+                | Self::WriteCurrentEpoch(_)
+                | Self::SendImage { .. }
+                | Self::FollowNoLonger(_)
+                | Self::LeadNoLonger(_)
+                | Self::BeginEpoch(_)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(from: u64, zxid: Zxid) -> MemberInput {
+        MemberInput::FromLearner {
+            from: LearnerId(from),
+            said: FromLearner::Ack(zxid),
+        }
+    }
+
+    #[test]
+    fn only_a_later_acknowledgement_of_the_same_learner_covers_one() {
+        let (one, two) = (Zxid::new(3, 1), Zxid::new(3, 2));
+        assert!(ack(7, one).is_covered_by(&ack(7, two)));
+        assert!(!ack(7, two).is_covered_by(&ack(7, one)));
+        assert!(!ack(7, one).is_covered_by(&ack(8, two)));
+        let history = ack(7, Zxid::new(3, 0));
+        assert!(!history.is_covered_by(&ack(7, one)));
+        let gone = MemberInput::LearnerGone(LearnerId(7));
+        assert!(!ack(7, one).is_covered_by(&gone));
+    }
 }

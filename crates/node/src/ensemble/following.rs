@@ -15,6 +15,7 @@ use super::effect::MemberEffect;
 use crate::effect::Effect;
 use crate::forwarder::{Forwarder, ForwarderEffect};
 use crate::input::{Input, Now};
+use crate::session_ids::SessionIds;
 use crate::sessions::TimeoutBounds;
 
 /// What the role tells the member about itself.
@@ -34,21 +35,32 @@ pub(super) enum News {
 pub(super) struct Following {
     me: ServerId,
     timeouts: TimeoutBounds,
+    /// What this process gave before.
+    given: Option<SessionIds>,
     learner: Learner,
     /// Once clients are served.
     forwarder: Option<Forwarder>,
     /// Empty: memory for what the learner wants, input by input.
     todo: Vec<LearnerEffect>,
+    /// Empty: memory for what the forwarder wants.
+    wanted: Vec<ForwarderEffect>,
 }
 
 impl Following {
-    pub(super) const fn new(me: ServerId, timeouts: TimeoutBounds, learner: Learner) -> Self {
+    pub(super) const fn new(
+        me: ServerId,
+        timeouts: TimeoutBounds,
+        given: Option<SessionIds>,
+        learner: Learner,
+    ) -> Self {
         Self {
             me,
             timeouts,
+            given,
             learner,
             forwarder: None,
             todo: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -66,6 +78,11 @@ impl Following {
 
     pub(super) fn in_flight(&self) -> usize {
         self.forwarder.as_ref().map_or(0, Forwarder::in_flight)
+    }
+
+    pub(super) fn session_ids(&self) -> Option<SessionIds> {
+        let forwarder = self.forwarder.as_ref();
+        forwarder.map_or(self.given, |it| Some(it.session_ids()))
     }
 
     /// What concerns the leader and the own disk.
@@ -104,6 +121,9 @@ impl Following {
                 LearnerEffect::LoadImage(zxid) => effects.push(MemberEffect::LoadImage(zxid)),
                 LearnerEffect::SaveImage(zxid) => effects.push(MemberEffect::SaveImage(zxid)),
                 LearnerEffect::Append(entry) => {
+                    if let Some(forwarder) = &mut self.forwarder {
+                        forwarder.logged(&entry);
+                    }
                     news.push(News::Logged(entry.clone()));
                     let Entry { zxid, txn } = entry;
                     effects.push(MemberEffect::Local(Effect::Append { zxid, record: txn }));
@@ -119,7 +139,8 @@ impl Following {
                 // The membership of a running ensemble does not change yet.
                 LearnerEffect::SeeConfig(_) => {}
                 LearnerEffect::Serve { epoch, .. } => {
-                    self.forwarder = Some(Forwarder::new(self.me, self.timeouts, tree, now));
+                    let ids = SessionIds::new(self.me, tree, now).behind(self.given);
+                    self.forwarder = Some(Forwarder::new(ids, self.timeouts));
                     effects.push(MemberEffect::Serve);
                     news.push(News::Serving(epoch));
                 }
@@ -182,9 +203,8 @@ impl Following {
         let Some(forwarder) = &mut self.forwarder else {
             return;
         };
-        let mut wanted = Vec::new();
-        act(forwarder, &mut wanted);
-        effects.extend(wanted.into_iter().map(|effect| match effect {
+        act(forwarder, &mut self.wanted);
+        effects.extend(self.wanted.drain(..).map(|effect| match effect {
             ForwarderEffect::Say(said) => MemberEffect::ToLeader(said),
             ForwarderEffect::Here(effect) => MemberEffect::Local(effect),
         }));

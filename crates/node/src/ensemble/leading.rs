@@ -22,6 +22,7 @@ use super::effect::MemberEffect;
 use crate::effect::Effect;
 use crate::input::{Input, Now, SyncRequest};
 use crate::proposer::{Proposer, ProposerConfig};
+use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 
 /// What the role tells the member about itself.
@@ -41,27 +42,42 @@ pub(super) enum News {
 pub(super) struct Leading {
     leader: Leader,
     config: ProposerConfig,
+    /// What this process gave before.
+    given: Option<SessionIds>,
     /// Once the epoch is established.
     proposer: Option<Proposer>,
     /// Syncs of own clients that wait until a quorum is known to follow.
     syncs: VecDeque<(Zxid, SyncRequest)>,
     /// Empty: memory for what the leader wants, input by input.
     todo: Vec<LeaderEffect>,
+    /// Empty: memory for what the proposer wants.
+    wanted: Vec<Effect>,
 }
 
 impl Leading {
-    pub(super) const fn new(leader: Leader, config: ProposerConfig) -> Self {
+    pub(super) const fn new(
+        leader: Leader,
+        config: ProposerConfig,
+        given: Option<SessionIds>,
+    ) -> Self {
         Self {
             leader,
             config,
+            given,
             proposer: None,
             syncs: VecDeque::new(),
             todo: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
     pub(super) fn sessions(&self) -> Option<&Sessions> {
         self.proposer.as_ref().map(Proposer::sessions)
+    }
+
+    pub(super) fn session_ids(&self) -> Option<SessionIds> {
+        let proposer = self.proposer.as_ref();
+        proposer.map_or(self.given, |it| Some(it.ids))
     }
 
     pub(super) const fn is_serving(&self) -> bool {
@@ -124,7 +140,7 @@ impl Leading {
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
-        let mut todo = Vec::new();
+        let mut todo = std::mem::take(&mut self.todo);
         // Without a zxid to give the leader steps down, and nothing more is judged.
         let Some(next) = self.leader.next_zxid(&mut todo) else {
             self.perform(tree, now, &mut todo, effects, news);
@@ -133,7 +149,7 @@ impl Leading {
         let Some(proposer) = &mut self.proposer else {
             return;
         };
-        let mut wanted = Vec::new();
+        let mut wanted = std::mem::take(&mut self.wanted);
         match input {
             Input::Connect { conn, request } => {
                 proposer.connect(tree, now, conn, &request, &mut wanted);
@@ -154,8 +170,9 @@ impl Leading {
             Input::Sync(request) => self.syncs.push_back((next, request)),
             Input::Synced(_) => {}
         }
-        self.propose(now, wanted, &mut todo, effects);
+        self.propose(now, &mut wanted, &mut todo, effects);
         self.perform(tree, now, &mut todo, effects, news);
+        (self.wanted, self.todo) = (wanted, todo);
         self.answer_syncs(now, effects);
     }
 
@@ -178,11 +195,11 @@ impl Leading {
     fn propose(
         &mut self,
         now: Now,
-        wanted: Vec<Effect>,
+        wanted: &mut Vec<Effect>,
         todo: &mut Vec<LeaderEffect>,
         effects: &mut Vec<MemberEffect>,
     ) {
-        for effect in wanted {
+        for effect in wanted.drain(..) {
             match effect {
                 Effect::Append { zxid, record } => {
                     let entry = Entry { zxid, txn: record };
@@ -201,7 +218,12 @@ impl Leading {
         effects: &mut Vec<MemberEffect>,
         news: &mut Vec<News>,
     ) {
+        // Committed, and not told to the proposer: it looks through all that is under way each time.
+        let mut untold = None;
         for effect in todo.drain(..) {
+            if !matches!(effect, LeaderEffect::Commit(_) | LeaderEffect::Send { .. }) {
+                self.committed(now, untold.take(), effects);
+            }
             match effect {
                 LeaderEffect::WriteAcceptedEpoch(epoch) => {
                     effects.push(MemberEffect::WriteAcceptedEpoch(epoch));
@@ -234,19 +256,17 @@ impl Leading {
                     news.push(News::Established(epoch));
                 }
                 LeaderEffect::Commit(entry) => {
-                    self.answer_syncs_before(entry.zxid, effects);
-                    self.committed(now, entry.zxid, effects);
+                    if !self.syncs.is_empty() {
+                        self.committed(now, untold.take(), effects);
+                        self.answer_syncs_before(entry.zxid, effects);
+                    }
+                    untold = Some(entry.zxid);
                     news.push(News::Committed(entry));
                 }
                 LeaderEffect::Request { from, request } => {
                     self.forwarded(tree, now, from, request, effects, news);
                 }
-                LeaderEffect::Touched(sessions) => {
-                    if let Some(proposer) = &mut self.proposer {
-                        let at = |(session, _)| (session, now.mono);
-                        proposer.heard(sessions.into_iter().map(at).collect());
-                    }
-                }
+                LeaderEffect::Touched(sessions) => self.touched(now, sessions),
                 LeaderEffect::Revalidate {
                     from,
                     session,
@@ -255,6 +275,7 @@ impl Leading {
                 LeaderEffect::StepDown(why) => news.push(News::Over(why)),
             }
         }
+        self.committed(now, untold, effects);
     }
 
     /// The sessions of the tree have their full time from now on; the first zxid is the one behind the beginning of the epoch.
@@ -262,18 +283,19 @@ impl Leading {
         let beginning = epoch::beginning(epoch);
         let mut proposer = Proposer::new(self.config.clone(), tree, now);
         proposer.begin_epoch(beginning);
+        proposer.ids = proposer.ids.behind(self.given);
         self.proposer = Some(proposer);
         effects.push(MemberEffect::BeginEpoch(beginning));
         effects.push(MemberEffect::Serve);
     }
 
-    fn committed(&mut self, now: Now, zxid: Zxid, effects: &mut Vec<MemberEffect>) {
-        let Some(proposer) = &mut self.proposer else {
+    /// Everything up to `through` is committed, if there is anything.
+    fn committed(&mut self, now: Now, through: Option<Zxid>, effects: &mut Vec<MemberEffect>) {
+        let (Some(zxid), Some(proposer)) = (through, &mut self.proposer) else {
             return;
         };
-        let mut wanted = Vec::new();
-        proposer.committed(now, zxid, &mut wanted);
-        effects.extend(wanted.into_iter().map(MemberEffect::Local));
+        proposer.committed(now, zxid, &mut self.wanted);
+        effects.extend(self.wanted.drain(..).map(MemberEffect::Local));
     }
 
     fn forwarded(
@@ -291,11 +313,19 @@ impl Leading {
         } else if self.leader.next_zxid(&mut todo).is_some()
             && let Some(proposer) = &mut self.proposer
         {
-            let mut wanted = Vec::new();
+            let mut wanted = std::mem::take(&mut self.wanted);
             proposer.forwarded(tree, now, from, request, &mut wanted);
-            self.propose(now, wanted, &mut todo, effects);
+            self.propose(now, &mut wanted, &mut todo, effects);
+            self.wanted = wanted;
         }
         self.perform(tree, now, &mut todo, effects, news);
+    }
+
+    fn touched(&mut self, now: Now, sessions: Vec<(SessionId, i32)>) {
+        if let Some(proposer) = &mut self.proposer {
+            let at = |(session, _)| (session, now.mono);
+            proposer.heard(sessions.into_iter().map(at).collect());
+        }
     }
 
     fn revalidate(

@@ -21,6 +21,7 @@ use super::leading::Leading;
 use super::{Member, Role, Standing};
 use crate::effect::{Committed, Effect};
 use crate::input::Now;
+use crate::session_ids::SessionIds;
 
 impl Member {
     pub(super) fn elected(
@@ -62,6 +63,7 @@ impl Member {
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
             force_snapshot: self.config.force_snapshot,
+            last_counter: self.config.last_counter,
         };
         let Standing {
             accepted,
@@ -72,7 +74,7 @@ impl Member {
         let accepted = accepted.max(self.promised_elsewhere);
         let mut todo = Vec::new();
         let leader = Leader::new(config, current, accepted, window, now.mono, &mut todo);
-        let mut leading = Leading::new(leader, self.config.proposer.clone());
+        let mut leading = Leading::new(leader, self.config.proposer.clone(), self.given);
         self.next_half_tick = now.mono;
         let mut news = Vec::new();
         leading.begin(todo, effects, &mut news);
@@ -98,7 +100,7 @@ impl Member {
         let accepted = self.standing.accepted;
         let mut todo = Vec::new();
         let learner = Learner::new(config, history, accepted, now.mono, &mut todo);
-        let mut following = Following::new(me, self.config.proposer.timeouts, learner);
+        let mut following = Following::new(me, self.config.proposer.timeouts, self.given, learner);
         let mut news = Vec::new();
         following.perform(tree, now, &mut todo, effects, &mut news);
         self.role = Role::Following(Box::new(following));
@@ -130,6 +132,7 @@ impl Member {
         if self.is_serving() {
             effects.push(MemberEffect::ServeNoLonger);
         }
+        self.given = self.session_ids();
         if let Some(on_disk) = self.on_disk.take() {
             self.go_back_to(on_disk, effects);
             return;
@@ -143,6 +146,14 @@ impl Member {
         }
         self.unapplied.clear();
         self.vote_when_durable(now, effects);
+    }
+
+    fn session_ids(&self) -> Option<SessionIds> {
+        match &self.role {
+            Role::Leading(leading) => leading.session_ids(),
+            Role::Following(following) => following.session_ids(),
+            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => self.given,
+        }
     }
 
     /// Memory has a state that the disk does not have, and which may never get there. A vote says what is on the disk, and the log

@@ -2,6 +2,11 @@
 //!
 //! What lives here: which of them are ordered at all, and what is refused, by a transaction of its own. What does not: the connections
 //! of clients, which are the learner's business.
+//!
+//! A full disk refuses nothing here. The only answer that a learner understands is a committed transaction with the session and the
+//! number of its oldest request, errors included (quorum protocol 4.3): there is no packet for a refusal. An error is a record as well, it
+//! takes the next zxid, and whatever is logged behind it needs it in the log, or the log has a hole. So a forwarded request
+//! waits for room like anything that was judged, and if that lasts, the others find a leader that has some.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use rookeeper_node::conversation::{Conversation, Fault};
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::{Effect, Notice};
-use rookeeper_node::input::{ConnId, Input, Now, WriteRequest};
+use rookeeper_node::input::{ConnId, Input, Now, ReadBehind, WriteRequest};
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reads::{View, WatchGate};
 use rookeeper_node::standalone::Standalone;
@@ -142,7 +142,8 @@ impl Stage {
     /// A new connection under this name.
     pub(crate) fn open(&mut self, name: &str) {
         let number = self.clients.len() as u32 + 1;
-        let conversation = Conversation::new(ConnId(number), "127.0.0.1".into());
+        let mut conversation = Conversation::new(ConnId(number), "127.0.0.1".into());
+        conversation.order_syncs();
         let identities = Arc::clone(conversation.identities());
         let client = Client {
             conversation,
@@ -341,6 +342,26 @@ impl Stage {
         self.mono = end;
     }
 
+    /// Reads whose turn has come, behind `frames`, which answer `answered` requests.
+    fn answer(
+        &mut self,
+        (session, conn): (SessionId, ConnId),
+        reads: &[ReadBehind],
+        mut frames: Vec<u8>,
+        answered: usize,
+    ) {
+        let view = View {
+            tree: &self.tree,
+            watches: &self.gate,
+            auth: &self.config.rules.auth,
+        };
+        delivery::serve_reads(&view, (session, conn), reads, &mut frames);
+        if let Some(client) = self.client(conn) {
+            client.mail.bytes.extend(frames);
+            client.mail.answered += answered + reads.len();
+        }
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Append { zxid, record } => {
@@ -396,19 +417,13 @@ impl Stage {
             } => {
                 let mut frames = Vec::new();
                 response::reply_header(&mut frames, to.xid, zxid, code);
-                let view = View {
-                    tree: &self.tree,
-                    watches: &self.gate,
-                    auth: &self.config.rules.auth,
-                };
-                delivery::serve_reads(&view, (session, to.conn), &to.behind, &mut frames);
-                let Some(client) = self.client(to.conn) else {
-                    return;
-                };
-                client.mail.bytes.extend(frames);
-                client.mail.answered += 1 + to.behind.len();
+                self.answer((session, to.conn), &to.behind, frames, 1);
             }
-            Effect::Answer { .. } => panic!("nobody here leaves a sync to the member"),
+            Effect::Answer {
+                conn,
+                session,
+                reads,
+            } => self.answer((session, conn), &reads, Vec::new(), 0),
             Effect::Close { conn, why } => {
                 let why = self.close_reason(why);
                 let Some(client) = self.client(conn) else {

@@ -24,12 +24,13 @@ use rookeeper_proto::ids::{ServerId, SessionId, Xid, Zxid};
 use rookeeper_proto::jute::{Reader, Writer};
 use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_proto::password;
-use rookeeper_proto::request::{self, ConnectRequest, Request, RequestHeader};
+use rookeeper_proto::request::{self, ConnectRequest, Request, RequestHeader, Write};
 use rookeeper_proto::response::ConnectResponse;
 use rookeeper_proto::source::{Source, SourceError};
 use rookeeper_proto::txn::Record;
 use rookeeper_quorum::committed::{CommittedWindow, DEFAULT_COUNT, Entry};
 use rookeeper_quorum::election::round::Pace;
+use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::membership::{Membership, Role};
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::auth::{AuthConfig, Identities};
@@ -76,6 +77,8 @@ pub(crate) struct Server {
     pub(crate) connected: BTreeMap<u32, ConnectResponse>,
     pub(crate) closed: BTreeSet<u32>,
     pub(crate) mismatches: usize,
+    /// What it wants done from an append on that found the disk full. It hears nothing more until that is done, as a driver does.
+    stopped_at: VecDeque<MemberEffect>,
 }
 
 pub(crate) struct World {
@@ -88,8 +91,22 @@ pub(crate) struct World {
     pub(crate) truncations: usize,
     /// The next state that a learner loads is the last thing it gets from that leader.
     pub(crate) break_behind_image: bool,
+    /// What a leader hears as soon as it has sent a state.
+    pub(crate) behind_image: VecDeque<MemberInput>,
     /// These know that they may miss something.
     pub(crate) incomplete: BTreeSet<ServerId>,
+    /// What these log is not durable yet.
+    pub(crate) stuck_disks: BTreeSet<ServerId>,
+    /// Nothing fits on the disks of these.
+    full_disks: BTreeSet<ServerId>,
+    /// What clients allow to everybody at what they create: READ and whatever else.
+    pub(crate) perms: i32,
+    /// Where epochs end.
+    pub(crate) last_counter: u32,
+    /// By how much the clocks went back, ms.
+    pub(crate) clock_back: i64,
+    /// Clients that connect to a member the moment it serves.
+    pub(crate) waiting: BTreeMap<ServerId, u32>,
     /// What learners said, and who.
     pub(crate) said: Vec<(ServerId, FromLearner)>,
     next_learner: u64,
@@ -187,7 +204,14 @@ impl World {
             mono: 0,
             truncations: 0,
             break_behind_image: false,
+            behind_image: VecDeque::new(),
             incomplete: BTreeSet::new(),
+            stuck_disks: BTreeSet::new(),
+            full_disks: BTreeSet::new(),
+            perms: 31,
+            last_counter: LAST_COUNTER,
+            clock_back: 0,
+            waiting: BTreeMap::new(),
             said: Vec::new(),
             next_learner: 0,
             membership: Membership::parse(&text).expect("a membership"),
@@ -198,7 +222,7 @@ impl World {
     fn now(&self) -> Now {
         Now {
             mono: self.mono,
-            wall: 1_000_000 + self.mono,
+            wall: 1_000_000 + self.mono - self.clock_back,
         }
     }
 
@@ -213,6 +237,7 @@ impl World {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot: false,
+            last_counter: self.last_counter,
             proposer: ProposerConfig {
                 server: me,
                 tick_ms: TICK,
@@ -249,15 +274,14 @@ impl World {
             connected: BTreeMap::new(),
             closed: BTreeSet::new(),
             mismatches: 0,
+            stopped_at: VecDeque::new(),
         };
         self.running.insert(me, server);
         for other in self.others(me) {
             self.tell(other, MemberInput::PeerConnected(me));
             self.tell(me, MemberInput::PeerConnected(other));
         }
-        effects
-            .into_iter()
-            .for_each(|effect| self.perform(me, effect));
+        self.perform_all(me, effects.into());
     }
 
     /// The process dies; its disk stays, with everything that was synced.
@@ -370,20 +394,57 @@ impl World {
         }
     }
 
-    fn turn(&mut self, id: ServerId) -> bool {
+    /// Hands a member the next thing that waits for it.
+    pub(crate) fn turn(&mut self, id: ServerId) -> bool {
         let now = self.now();
         let Some(server) = self.running.get_mut(&id) else {
             return false;
         };
+        if !server.stopped_at.is_empty() {
+            return false;
+        }
         let Some(input) = server.inbox.pop_front() else {
             return false;
         };
         let mut effects = Vec::new();
         server.member.handle(&server.tree, now, input, &mut effects);
-        effects
-            .into_iter()
-            .for_each(|effect| self.perform(id, effect));
+        self.perform_all(id, effects.into());
         true
+    }
+
+    fn perform_all(&mut self, id: ServerId, mut effects: VecDeque<MemberEffect>) {
+        let full = self.full_disks.contains(&id);
+        while let Some(effect) = effects.pop_front() {
+            if full && matches!(effect, MemberEffect::Local(Effect::Append { .. })) {
+                effects.push_front(effect);
+                self.server(id).stopped_at = effects;
+                return;
+            }
+            self.perform(id, effect);
+        }
+    }
+
+    /// Nothing more fits on a disk, and its member is told so.
+    pub(crate) fn fill(&mut self, id: i64) {
+        self.full_disks.insert(ServerId(id));
+        self.tell(ServerId(id), MemberInput::Local(Input::DiskFull(true)));
+        self.settle();
+    }
+
+    /// There is room again: what waited is done, and then the member is told.
+    pub(crate) fn make_room(&mut self, id: i64) {
+        let id = ServerId(id);
+        self.full_disks.remove(&id);
+        let waiting = std::mem::take(&mut self.server(id).stopped_at);
+        self.perform_all(id, waiting);
+        self.tell(id, MemberInput::Local(Input::DiskFull(false)));
+        self.settle();
+    }
+
+    /// True while it waits for room on its disk.
+    pub(crate) fn waits_for_room(&self, id: i64) -> bool {
+        let server = self.running.get(&ServerId(id));
+        server.is_some_and(|server| !server.stopped_at.is_empty())
     }
 
     fn connect_leader(&mut self, id: ServerId) {
@@ -469,6 +530,10 @@ impl World {
                 if let Some(learner) = self.server(id).learners.get(&to).copied() {
                     self.server(learner).images.push_back(bytes);
                 }
+                // Before whatever the learner says to it.
+                for input in std::mem::take(&mut self.behind_image).into_iter().rev() {
+                    self.server(id).inbox.push_front(input);
+                }
             }
             other => self.perform_on_disk(id, other),
         }
@@ -534,6 +599,9 @@ impl World {
             }
             MemberEffect::Serve => {
                 self.server(id).serves = true;
+                if let Some(conn) = self.waiting.remove(&id) {
+                    self.ask_connect(id, conn, SessionId::NONE);
+                }
                 return;
             }
             MemberEffect::ServeNoLonger => {
@@ -554,7 +622,9 @@ impl World {
                     "{zxid} goes back in the log"
                 );
                 disk.log.push(Entry { zxid, txn: record });
-                self.tell(id, MemberInput::Local(Input::Synced(zxid)));
+                if !self.stuck_disks.contains(&id) {
+                    self.tell(id, MemberInput::Local(Input::Synced(zxid)));
+                }
             }
             Effect::Apply(committed) => {
                 let server = self.server(id);
@@ -583,7 +653,11 @@ impl World {
                 let xids = reads.iter().map(|read| (conn.0, read.header.xid.0, 0));
                 server.replies.extend(xids);
             }
-            Effect::Refuse { .. } | Effect::Notice(_) => {}
+            Effect::Refuse { to, code, .. } => {
+                let refused = (to.conn.0, to.xid.0, code.code());
+                self.server(id).replies.push(refused);
+            }
+            Effect::Notice(_) => {}
         }
     }
 
@@ -595,6 +669,12 @@ impl World {
 
     /// A client connects to a member, with a new session or an old one.
     pub(crate) fn connect(&mut self, id: i64, conn: u32, session: SessionId) {
+        self.ask_connect(ServerId(id), conn, session);
+        self.settle();
+    }
+
+    /// The same, and nothing happens yet.
+    pub(crate) fn ask_connect(&mut self, id: ServerId, conn: u32, session: SessionId) {
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
@@ -605,8 +685,7 @@ impl World {
         };
         let conn = ConnId(conn);
         let input = Input::Connect { conn, request };
-        self.tell(ServerId(id), MemberInput::Local(input));
-        self.settle();
+        self.tell(id, MemberInput::Local(input));
     }
 
     pub(crate) fn session(&mut self, id: i64, conn: u32) -> SessionId {
@@ -643,7 +722,7 @@ impl World {
         body.put_string(path);
         body.put_buffer(Some(b"data"));
         body.put_count(1);
-        body.put_i32(31);
+        body.put_i32(self.perms);
         body.put_string("world");
         body.put_string("anyone");
         body.put_i32(flags);
@@ -663,6 +742,12 @@ impl World {
             behind: Vec::new(),
         };
         self.tell(ServerId(id), MemberInput::Local(Input::Write(request)));
+    }
+
+    /// A client ends its session.
+    pub(crate) fn close_session(&mut self, id: i64, (conn, session): (u32, SessionId), xid: i32) {
+        self.tell(ServerId(id), close_request((conn, session), xid));
+        self.settle();
     }
 
     /// A client syncs; the reply, if it comes, is in `replies`.
@@ -700,6 +785,12 @@ impl World {
         serves.map(|(id, _)| id.0).collect()
     }
 
+    /// The highest counter of any transaction in any log.
+    pub(crate) fn highest_counter(&self) -> u32 {
+        let entries = self.disks.values().flat_map(|disk| &disk.log);
+        entries.map(|entry| entry.zxid.counter()).max().unwrap_or(0)
+    }
+
     /// Every running member has the same tree, and no transaction ever had another digest than it promised.
     #[track_caller]
     pub(crate) fn assert_equal(&self) {
@@ -715,6 +806,20 @@ impl World {
             assert_eq!(disk, Some(server.tree.digest()), "the disk of {id}");
         }
     }
+}
+
+/// What a client says at the end.
+pub(crate) fn close_request((conn, session): (u32, SessionId), xid: i32) -> MemberInput {
+    MemberInput::Local(Input::Write(WriteRequest {
+        conn: ConnId(conn),
+        session,
+        xid: Xid(xid),
+        write: Write::CloseSession,
+        op: OpCode::CloseSession.code(),
+        body: Bytes::new(),
+        identities: Arc::new(Identities::of_peer("127.0.0.1")),
+        behind: Vec::new(),
+    }))
 }
 
 /// Transactions that a leader remembers unless a test says otherwise.

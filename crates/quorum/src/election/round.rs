@@ -149,12 +149,12 @@ impl Round {
         cast.is_some_and(|cast| cast.is(&self.proposal, clock))
     }
 
-    /// When time matters next.
     /// True for a vote for `me` because of a history that is not here: it was lost, or the vote is for somebody who never was.
     pub(super) fn is_beyond(&self, vote: &Vote, me: ServerId) -> bool {
         vote.leader == me && vote.history > self.durable
     }
 
+    /// When time matters next.
     pub(super) fn deadline(&self) -> i64 {
         self.quiet_at
             .map_or(self.resend_at, |at| at.min(self.resend_at))

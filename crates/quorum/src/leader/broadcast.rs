@@ -17,24 +17,23 @@ use crate::epoch;
 use crate::mutation::{Mutation, mutated};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
 
-/// The counter of the last transaction that an epoch can have.
-const LAST_COUNTER: u32 = u32::MAX - 1;
-
 impl Leader {
     /// The zxid of the next transaction; `None` before the epoch is established, and when the epoch is exhausted: then the
     /// leader steps down.
     pub fn next_zxid(&mut self, effects: &mut Vec<LeaderEffect>) -> Option<Zxid> {
         self.established()?;
-        if self.last_proposed.counter() >= LAST_COUNTER {
+        let over = self.last_proposed.counter() >= self.config.last_counter;
+        if over && !mutated(Mutation::CounterRunsOver) {
             self.step_down(StepDown::CounterExhausted, effects);
             return None;
         }
         Some(self.last_proposed.next())
     }
 
-    /// Proposes a transaction under the zxid that [`Self::next_zxid`] gave. False, and nothing done, when it is not that one.
+    /// Proposes a transaction under the zxid that [`Self::next_zxid`] gives. False when it is not that one, and nothing is proposed:
+    /// of several in a row the last ones may find the epoch exhausted.
     pub fn propose(&mut self, entry: Entry, now: i64, effects: &mut Vec<LeaderEffect>) -> bool {
-        if self.established().is_none() || entry.zxid != self.last_proposed.next() {
+        if self.next_zxid(effects) != Some(entry.zxid) {
             return false;
         }
         self.last_proposed = entry.zxid;
@@ -167,12 +166,11 @@ mod tests {
     use super::super::effect::LeaderInput;
     use super::*;
     use crate::committed::CommittedWindow;
+    use crate::epoch::LAST_COUNTER;
     use crate::membership::Membership;
     use rookeeper_proto::ids::ServerId;
 
-    /// ZOOKEEPER-1277: the counter does not run over into the epoch; the last one is never given, and the leader steps down once.
-    #[test]
-    fn zookeeper_1277_an_exhausted_counter_ends_the_epoch() {
+    fn alone_in_epoch_two() -> Leader {
         let config = LeaderConfig {
             me: ServerId(1),
             membership: Membership::parse("server.1=a:1:2").unwrap(),
@@ -181,21 +179,30 @@ mod tests {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot: false,
+            last_counter: LAST_COUNTER,
         };
         let (mut effects, window) = (Vec::new(), CommittedWindow::new(Zxid::new(1, 7), 500));
         let mut leader = Leader::new(config, 1, 1, window, 0, &mut effects);
         assert_eq!(leader.next_zxid(&mut effects), None, "not established");
         leader.handle(0, LeaderInput::AcceptedEpochWritten(2), &mut effects);
         leader.handle(0, LeaderInput::CurrentEpochWritten(2), &mut effects);
+        leader
+    }
+
+    const fn entry(zxid: Zxid) -> Entry {
+        let txn = bytes::Bytes::new();
+        Entry { zxid, txn }
+    }
+
+    /// ZOOKEEPER-1277: the counter does not run over into the epoch; the last one is never given, and the leader steps down once.
+    #[test]
+    fn zookeeper_1277_an_exhausted_counter_ends_the_epoch() {
+        let (mut effects, mut leader) = (Vec::new(), alone_in_epoch_two());
         assert_eq!(leader.next_zxid(&mut effects), Some(Zxid::new(2, 1)));
         let last = Zxid::new(2, LAST_COUNTER);
         leader.last_proposed = Zxid(last.0 - 1);
         effects.clear();
         assert_eq!(leader.next_zxid(&mut effects), Some(last));
-        let entry = |zxid| Entry {
-            zxid,
-            txn: bytes::Bytes::new(),
-        };
         assert!(!leader.propose(entry(last.next()), 0, &mut effects));
         assert!(leader.propose(entry(last), 0, &mut effects));
         effects.clear();
@@ -203,5 +210,21 @@ mod tests {
         assert_eq!(leader.next_zxid(&mut effects), None);
         let why = StepDown::CounterExhausted;
         assert_eq!(effects, [LeaderEffect::StepDown(why)]);
+    }
+
+    /// Sessions that end in one tick are proposed one behind the other, and nobody asks for a zxid in between.
+    #[test]
+    fn zookeeper_1277_a_run_of_proposals_ends_with_the_counter() {
+        let (mut effects, mut leader) = (Vec::new(), alone_in_epoch_two());
+        leader.last_proposed = Zxid::new(2, LAST_COUNTER - 2);
+        let zxids = (1..=4).map(|n| Zxid(leader.last_proposed.0 + n));
+        let zxids: Vec<Zxid> = zxids.collect();
+        let taken: Vec<bool> = zxids
+            .iter()
+            .map(|zxid| leader.propose(entry(*zxid), 0, &mut effects))
+            .collect();
+        assert_eq!(taken, [true, true, false, false]);
+        let why = StepDown::CounterExhausted;
+        assert_eq!(effects.last(), Some(&LeaderEffect::StepDown(why)));
     }
 }

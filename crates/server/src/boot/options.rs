@@ -12,6 +12,7 @@ use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
 use rookeeper_proto::ids::ServerId;
 use rookeeper_quorum::election::round::Pace;
+use rookeeper_quorum::epoch;
 use rookeeper_storage::dirs::Compression;
 use rookeeper_storage::log_writer::LogOptions;
 use rookeeper_storage::recover::Policy;
@@ -95,6 +96,7 @@ pub(super) fn member_config(ensemble: &EnsembleSettings, proposer: ProposerConfi
         init_limit: i64::from(ensemble.init_limit),
         sync_limit: i64::from(ensemble.sync_limit),
         force_snapshot: ensemble.force_snapshot_sync,
+        last_counter: epoch::LAST_COUNTER,
         proposer,
     }
 }

@@ -9,6 +9,7 @@
 //! - While the history is worked on ([`super::history`]) the member hears nothing but ballots; the rest waits, in order.
 
 mod clients;
+mod peers;
 mod perform;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,13 +18,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::ensemble::{Duty, Member};
 use rookeeper_node::input::Input;
 use rookeeper_proto::ballot::Address;
 use rookeeper_proto::ids::ServerId;
-use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_quorum::membership::Membership;
 use rookeeper_storage::epochs::Epochs;
@@ -130,7 +129,8 @@ impl Driver {
 
     /// Performs what the member wanted when it was made.
     pub(super) fn begin(&mut self, turn: &mut Turn) -> Ended {
-        if let Some(ensemble) = self.ensemble() {
+        if let Part::Ensemble(ensemble) = &mut self.part {
+            self.inbox.hang_bell().map_err(DriverError::Bell)?;
             turn.member_effects.append(&mut ensemble.first);
         }
         self.perform(turn)
@@ -284,7 +284,7 @@ impl Driver {
     fn hear_tied(&mut self, tie: Tie, inputs: Vec<MemberInput>, turn: &mut Turn) -> Ended {
         let mut inputs = inputs.into_iter().peekable();
         while let Some(input) = inputs.next() {
-            if inputs.peek().is_some_and(|next| covers(next, &input)) {
+            if inputs.peek().is_some_and(|next| input.is_covered_by(next)) {
                 continue;
             }
             if self.is_busy() {
@@ -332,24 +332,22 @@ impl Driver {
 
     /// Hands one input to the member; what is committed is applied first, where the member may look at it.
     pub(super) fn hear(&mut self, input: MemberInput, turn: &mut Turn) -> Ended {
-        if turn.unapplied && looks_at_tree(&input) {
+        if turn.unapplied && input.looks_at_tree() {
             self.perform(turn)?;
         }
-        let replica = Arc::clone(&self.replica);
-        let now = turn.now;
-        let Some(ensemble) = self.ensemble() else {
+        let Part::Ensemble(ensemble) = &mut self.part else {
             return Ok(());
         };
-        let before = turn.member_effects.len();
-        let tree = replica.tree.read();
+        let (now, before) = (turn.now, turn.member_effects.len());
+        let tree = self.replica.tree.read();
         ensemble
             .member
             .handle(&tree, now, input, &mut turn.member_effects);
         drop(tree);
         let mut occupied = false;
         for effect in turn.member_effects.iter().skip(before) {
-            turn.unapplied |= changes_tree(effect);
-            occupied |= occupies(effect);
+            turn.unapplied |= effect.changes_tree();
+            occupied |= effect.comes_first();
         }
         // Some effects make the driver busy, and then nothing else may be handed in.
         if occupied {
@@ -403,72 +401,15 @@ impl Ensemble {
     }
 }
 
-/// True when an acknowledgement says all that the one before it says: whoever has a transaction on its disk has those before it. That
-/// of a new leader's history stands for itself; it has no counter.
-fn covers(next: &MemberInput, before: &MemberInput) -> bool {
-    let acked = |input: &MemberInput| match input {
-        MemberInput::FromLearner {
-            from,
-            said: FromLearner::Ack(zxid),
-        } if zxid.counter() != 0 => Some((*from, *zxid)),
-        _ => None,
-    };
-    match (acked(before), acked(next)) {
-        (Some((from, zxid)), Some((again, later))) => from == again && zxid <= later,
-        _ => false,
-    }
-}
-
 /// True for what has to wait while the history is worked on.
 const fn waits(message: &Message) -> bool {
     match message {
         Message::Input(_) | Message::Tied(..) | Message::Joined(..) | Message::Reached(..) => true,
-        Message::Member(input) => !matches!(
-            input,
-            MemberInput::Ballot { .. } | MemberInput::PeerConnected(_) | MemberInput::PeerGone(_)
-        ),
+        Message::Member(input) => !input.concerns_elections(),
         Message::Image(..)
         | Message::History(_)
         | Message::Report(_)
         | Message::SnapshotEnded
         | Message::Stop => false,
     }
-}
-
-/// True when the member may look at the tree because of this.
-const fn looks_at_tree(input: &MemberInput) -> bool {
-    !matches!(
-        input,
-        MemberInput::FromLeader(
-            FromLeader::Proposal { .. } | FromLeader::Commit(_) | FromLeader::Inform { .. }
-        ) | MemberInput::FromLearner {
-            said: FromLearner::Ack(_),
-            ..
-        } | MemberInput::Local(Input::Synced(_))
-    )
-}
-
-/// True for what must be performed before the member looks at the tree.
-const fn changes_tree(effect: &MemberEffect) -> bool {
-    matches!(
-        effect,
-        MemberEffect::Local(Effect::Apply(_)) | MemberEffect::BeginEpoch(_)
-    )
-}
-
-/// True for what must be performed before anything else is handed in.
-const fn occupies(effect: &MemberEffect) -> bool {
-    matches!(
-        effect,
-        MemberEffect::Truncate(_)
-            | MemberEffect::LoadImage(_)
-            | MemberEffect::SaveImage(_)
-            | MemberEffect::Reload
-            | MemberEffect::WriteAcceptedEpoch(_)
-            | MemberEffect::WriteCurrentEpoch(_)
-            | MemberEffect::SendImage { .. }
-            | MemberEffect::FollowNoLonger(_)
-            | MemberEffect::LeadNoLonger(_)
-            | MemberEffect::BeginEpoch(_)
-    )
 }

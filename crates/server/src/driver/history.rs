@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::history_task::{self, HistoryDone, HistoryError, HistoryTask, Outcome};
 use super::{Digests, Driver, Ended, Part, Turn};
 use crate::quorum_port::Tie;
-use crate::quorum_port::leader::ImageFault;
+use crate::quorum_port::leader::{ImageFault, Received};
 
 /// What is being done to the history as a whole.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl Driver {
             WorkKind::Receive(zxid) => {
                 info!("receiving the state {zxid} of the leader");
                 let options = ensemble.tree_options;
-                if let Some(link) = &ensemble.leader {
+                if let Some(link) = &mut ensemble.leader {
                     link.receive_image(zxid, options);
                 }
                 // Both at once would take twice the memory.
@@ -139,7 +139,7 @@ impl Driver {
     pub(super) fn received(
         &mut self,
         tie: Tie,
-        loaded: Result<Box<Tree>, ImageFault>,
+        loaded: Result<Received, ImageFault>,
         turn: &mut Turn,
     ) -> Ended {
         let expected = self.ensemble().is_some_and(|ensemble| {
@@ -150,7 +150,10 @@ impl Driver {
             return Ok(());
         }
         match loaded {
-            Ok(tree) => {
+            Ok(Received { tree, inlet }) => {
+                if let Some(link) = self.ensemble().and_then(|it| it.leader.as_mut()) {
+                    link.go_on(inlet);
+                }
                 info!(
                     "the state {} of the leader arrived: {} znodes",
                     tree.last_zxid(),

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use rookeeper_node::ensemble::effect::MemberInput;
 use rookeeper_proto::ballot::Address;
 use rookeeper_proto::ids::{ServerId, Zxid};
@@ -53,38 +52,34 @@ pub enum ImageFault {
 #[derive(Debug)]
 pub struct Reached {
     outbox: Outbox,
+    inlet: Inlet,
 }
 
-/// What the thread that reads has to wait for.
-#[derive(Debug, Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct GateState {
-    /// The learner is busy with what it was told.
-    shut: bool,
-    /// Read the state of this zxid now.
-    wanted: Option<(Zxid, TreeOptions)>,
-    closed: bool,
+/// The leader's state has arrived, and what it says behind it comes over the same connection.
+#[derive(Debug)]
+pub struct Received {
+    /// The state.
+    pub tree: Box<Tree>,
+    /// For [`LeaderLink::go_on`].
+    pub inlet: Inlet,
 }
 
 /// A connection to the leader, or the attempt to get one. Dropping it closes it.
 #[derive(Debug)]
 pub struct LeaderLink {
     tie: Tie,
+    leader: ServerId,
+    limits: QuorumPortLimits,
+    inbox: Arc<Inbox>,
     outbox: Option<Outbox>,
-    gate: Arc<Gate>,
+    /// Away while a state is read from it, and at the end.
+    inlet: Option<Inlet>,
     dialing: JoinHandle<()>,
 }
 
 impl Drop for LeaderLink {
     fn drop(&mut self) {
         self.dialing.abort();
-        self.gate.state.lock().closed = true;
-        self.gate.changed.notify_all();
         if let Some(outbox) = &self.outbox {
             outbox.cut();
         }
@@ -103,19 +98,20 @@ impl LeaderLink {
         inbox: Arc<Inbox>,
         runtime: &Handle,
     ) -> Self {
-        let gate = Arc::new(Gate::default());
         let dial = Dial {
             leader,
             addresses,
             tie,
             limits,
-            inbox,
-            gate: Arc::clone(&gate),
+            inbox: Arc::clone(&inbox),
         };
         Self {
             tie,
+            leader,
+            limits,
+            inbox,
             outbox: None,
-            gate,
+            inlet: None,
             dialing: runtime.spawn(async move {
                 sleep(after).await;
                 dial.run().await;
@@ -132,6 +128,7 @@ impl LeaderLink {
     /// The connection is there.
     pub fn reach(&mut self, reached: Reached) {
         self.outbox = Some(reached.outbox);
+        self.inlet = Some(reached.inlet);
     }
 
     /// The way to the leader, once it is reached.
@@ -139,43 +136,92 @@ impl LeaderLink {
         self.outbox.as_mut()
     }
 
-    /// While this is false nothing more is read from the leader.
-    pub fn listen(&self, wants_more: bool) {
-        let mut state = self.gate.state.lock();
-        if state.shut == wants_more {
-            state.shut = !wants_more;
-            self.gate.changed.notify_all();
+    /// This time of following.
+    #[must_use]
+    pub const fn tie(&self) -> Tie {
+        self.tie
+    }
+
+    /// Where the leader may say something.
+    #[must_use]
+    pub const fn inlet(&self) -> Option<&Inlet> {
+        self.inlet.as_ref()
+    }
+
+    /// What the leader has said since, without waiting. The end of the connection comes last, and once.
+    pub fn hear(&mut self) -> Vec<MemberInput> {
+        let mut inputs = Vec::new();
+        let Some(inlet) = &mut self.inlet else {
+            return inputs;
+        };
+        let meaning = |packet| FromLeader::from_packet(packet).map(MemberInput::FromLeader);
+        if let Err(why) = inlet.packets(&mut inputs, meaning, is_snap) {
+            info!("the connection to the leader {} ended: {why}", self.leader);
+            self.inlet = None;
+            inputs.push(MemberInput::LeaderGone);
+        }
+        inputs
+    }
+
+    /// Reads the state that follows the SNAP, on a thread of its own. [`Message::Image`] follows.
+    pub fn receive_image(&mut self, zxid: Zxid, options: TreeOptions) {
+        let receiver = Receiver {
+            leader: self.leader,
+            tie: self.tie,
+            patience: self.limits.image,
+            inbox: Arc::clone(&self.inbox),
+        };
+        let Some(inlet) = self.inlet.take() else {
+            return receiver.tell(Err(InletError::Closed.into()));
+        };
+        let end = receiver.clone();
+        let started = thread::Builder::new()
+            .name("rookeeper-from-leader".to_owned())
+            .spawn(move || receiver.receive(inlet, zxid, options));
+        if let Err(error) = started {
+            end.tell(Err(InletError::from(error).into()));
         }
     }
 
-    /// Reads the state that follows the SNAP. [`Message::Image`] follows.
-    pub fn receive_image(&self, zxid: Zxid, options: TreeOptions) {
-        self.gate.state.lock().wanted = Some((zxid, options));
-        self.gate.changed.notify_all();
+    /// Goes on to hear the leader behind its state.
+    pub fn go_on(&mut self, inlet: Inlet) {
+        self.inlet = Some(inlet);
     }
 }
 
-impl Gate {
-    /// Waits until more is wanted; false at the end.
-    fn pass(&self) -> bool {
-        let mut state = self.state.lock();
-        while state.shut && !state.closed {
-            self.changed.wait(&mut state);
-        }
-        !state.closed
+/// What the thread needs that reads a state.
+#[derive(Clone)]
+struct Receiver {
+    leader: ServerId,
+    tie: Tie,
+    patience: Duration,
+    inbox: Arc<Inbox>,
+}
+
+impl Receiver {
+    fn receive(&self, mut inlet: Inlet, zxid: Zxid, options: TreeOptions) {
+        // A leader that hangs in the middle of it must not keep this member for ever.
+        let _ = inlet.socket().set_read_timeout(Some(self.patience));
+        let loaded: Result<Tree, ImageFault> =
+            inlet.state(|source| Ok(image::load(source, zxid, 0, options)?));
+        let _ = inlet.socket().set_read_timeout(None);
+        self.tell(loaded.map(|tree| Received {
+            tree: Box::new(tree),
+            inlet,
+        }));
     }
 
-    /// Waits until the state is wanted; `None` at the end.
-    fn wanted(&self) -> Option<(Zxid, TreeOptions)> {
-        let mut state = self.state.lock();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(wanted) = state.wanted.take() {
-                return Some(wanted);
-            }
-            self.changed.wait(&mut state);
+    /// Behind a state that did not arrive nothing can be read.
+    fn tell(&self, loaded: Result<Received, ImageFault>) {
+        let failed = loaded.is_err();
+        self.inbox.send(Message::Image(self.tie, loaded));
+        if failed {
+            info!(
+                "the connection to the leader {} is of no use any more",
+                self.leader
+            );
+            let gone = vec![MemberInput::LeaderGone];
+            self.inbox.send(Message::Tied(self.tie, gone));
         }
     }
 }
@@ -187,7 +233,6 @@ struct Dial {
     tie: Tie,
     limits: QuorumPortLimits,
     inbox: Arc<Inbox>,
-    gate: Arc<Gate>,
 }
 
 impl Dial {
@@ -204,7 +249,7 @@ impl Dial {
     fn give_up(&self, error: &io::Error) {
         warn!(%error, "the leader {} cannot be reached", self.leader);
         let gone = vec![MemberInput::LeaderGone];
-        self.inbox.send_tied(self.tie, gone, 0);
+        self.inbox.send(Message::Tied(self.tie, gone));
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -255,83 +300,10 @@ impl Dial {
     fn begin(&self, socket: TcpStream) -> io::Result<()> {
         prepare(&socket, &self.limits)?;
         let outbox = Outbox::start(socket.try_clone()?, "rookeeper-to-leader")?;
-        let reader = Reader {
-            inlet: Inlet::new(socket, self.limits.packet),
-            leader: self.leader,
-            tie: self.tie,
-            limits: self.limits,
-            inbox: Arc::clone(&self.inbox),
-            gate: Arc::clone(&self.gate),
-        };
-        // Before anything that the leader says.
-        self.inbox
-            .send(Message::Reached(self.tie, Reached { outbox }));
-        thread::Builder::new()
-            .name("rookeeper-from-leader".to_owned())
-            .spawn(move || reader.run())
-            .map(drop)
-    }
-}
-
-/// The thread that hears the leader.
-struct Reader {
-    inlet: Inlet,
-    leader: ServerId,
-    tie: Tie,
-    limits: QuorumPortLimits,
-    inbox: Arc<Inbox>,
-    gate: Arc<Gate>,
-}
-
-impl Reader {
-    fn run(mut self) {
-        let why = self.hear();
-        info!("the connection to the leader {} ended: {why}", self.leader);
-        let gone = vec![MemberInput::LeaderGone];
-        self.inbox.send_tied(self.tie, gone, 0);
-    }
-
-    fn hear(&mut self) -> InletError {
-        loop {
-            if !self.gate.pass() {
-                return InletError::Closed;
-            }
-            let mut inputs = Vec::new();
-            let read = self.inlet.packets(
-                &mut inputs,
-                |packet| FromLeader::from_packet(packet).map(MemberInput::FromLeader),
-                is_snap,
-            );
-            let bytes = match read {
-                Ok(bytes) => bytes,
-                Err(why) => return why,
-            };
-            let state_follows = inputs.last().is_some_and(is_snap);
-            self.inbox.send_tied(self.tie, inputs, bytes);
-            if state_follows && !self.receive() {
-                return InletError::Closed;
-            }
-        }
-    }
-
-    /// Reads the state, once it is wanted; false when nothing may be read behind it.
-    fn receive(&mut self) -> bool {
-        let Some((zxid, options)) = self.gate.wanted() else {
-            return false;
-        };
-        // A leader that hangs in the middle of it must not keep this member for ever.
-        let _ = self
-            .inlet
-            .socket()
-            .set_read_timeout(Some(self.limits.image));
-        let loaded: Result<Tree, ImageFault> = self
-            .inlet
-            .state(|source| Ok(image::load(source, zxid, 0, options)?));
-        let _ = self.inlet.socket().set_read_timeout(None);
-        let arrived = loaded.is_ok();
-        let loaded = loaded.map(Box::new);
-        self.inbox.send(Message::Image(self.tie, loaded));
-        arrived
+        let inlet = Inlet::new(socket, self.limits.packet);
+        let reached = Reached { outbox, inlet };
+        self.inbox.send(Message::Reached(self.tie, reached));
+        Ok(())
     }
 }
 

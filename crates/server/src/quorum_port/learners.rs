@@ -8,7 +8,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use rookeeper_node::ensemble::effect::MemberInput;
@@ -49,16 +48,22 @@ pub struct Joined {
     /// Its number.
     pub learner: LearnerId,
     /// The way to it.
-    pub outbox: Outbox,
+    outbox: Outbox,
+    /// What it says.
+    inlet: Inlet,
     /// Where it comes from.
-    pub address: SocketAddr,
+    address: SocketAddr,
+    counted: Counted,
 }
 
 /// A connected learner.
 #[derive(Debug)]
 struct Connected {
     outbox: Outbox,
+    /// Until it ends.
+    inlet: Option<Inlet>,
     address: SocketAddr,
+    _counted: Counted,
 }
 
 /// The port, and who is connected.
@@ -134,10 +139,55 @@ impl LearnerPort {
         let Joined {
             learner,
             outbox,
+            inlet,
             address,
+            counted,
         } = joined;
-        self.learners.insert(learner, Connected { outbox, address });
+        let connected = Connected {
+            outbox,
+            inlet: Some(inlet),
+            address,
+            _counted: counted,
+        };
+        self.learners.insert(learner, connected);
         learner
+    }
+
+    /// This time of leading.
+    #[must_use]
+    pub const fn tie(&self) -> Tie {
+        self.tie
+    }
+
+    /// Where learners may say something.
+    pub fn inlets(&self) -> impl Iterator<Item = (LearnerId, &Inlet)> {
+        self.learners
+            .iter()
+            .filter_map(|(id, connected)| Some((*id, connected.inlet.as_ref()?)))
+    }
+
+    /// What a learner has said since, without waiting; its end comes last, and once.
+    pub fn hear(&mut self, learner: LearnerId) -> Vec<MemberInput> {
+        let mut inputs = Vec::new();
+        let Some(connected) = self.learners.get_mut(&learner) else {
+            return inputs;
+        };
+        let Some(inlet) = &mut connected.inlet else {
+            return inputs;
+        };
+        let meaning = |packet| {
+            let said = FromLearner::from_packet(packet)?;
+            Ok(MemberInput::FromLearner {
+                from: learner,
+                said,
+            })
+        };
+        if let Err(why) = inlet.packets(&mut inputs, meaning, |_| false) {
+            log_end(connected.address, &why);
+            connected.inlet = None;
+            inputs.push(MemberInput::LearnerGone(learner));
+        }
+        inputs
     }
 
     /// The way to a learner, while it is connected.
@@ -244,26 +294,24 @@ impl Door {
     fn begin(&self, socket: TcpStream, from: SocketAddr) -> io::Result<()> {
         prepare(&socket, &self.limits)?;
         let learner = LearnerId(self.next.fetch_add(1, Ordering::Relaxed));
-        let outbox = Outbox::start(socket.try_clone()?, "rookeeper-to-learner")?;
-        let reader = Reader {
-            inlet: Inlet::new(socket, self.limits.packet),
-            inbox: Arc::clone(&self.inbox),
-            tie: self.tie,
-            learner,
-            from,
-            _counted: Counted::new(&self.count),
-        };
         let joined = Joined {
             learner,
-            outbox,
+            outbox: Outbox::start(socket.try_clone()?, "rookeeper-to-learner")?,
+            inlet: Inlet::new(socket, self.limits.packet),
             address: from,
+            counted: Counted::new(&self.count),
         };
-        // Before anything that the learner says.
         self.inbox.send(Message::Joined(self.tie, joined));
-        thread::Builder::new()
-            .name("rookeeper-from-learner".to_owned())
-            .spawn(move || reader.run())
-            .map(drop)
+        Ok(())
+    }
+}
+
+fn log_end(from: SocketAddr, why: &InletError) {
+    match why {
+        InletError::Malformed(_) | InletError::Unsigned => warn!("{from} is no learner: {why}"),
+        InletError::Closed | InletError::Socket(_) => {
+            info!("the connection of the learner {from} ended: {why}");
+        }
     }
 }
 
@@ -280,6 +328,7 @@ fn bind(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
 }
 
 /// A connection that counts as long as this lives.
+#[derive(Debug)]
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -292,46 +341,5 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The thread that hears one learner.
-struct Reader {
-    inlet: Inlet,
-    inbox: Arc<Inbox>,
-    tie: Tie,
-    learner: LearnerId,
-    from: SocketAddr,
-    _counted: Counted,
-}
-
-impl Reader {
-    fn run(mut self) {
-        let from = self.learner;
-        let why = loop {
-            let mut inputs = Vec::new();
-            let read = self.inlet.packets(
-                &mut inputs,
-                |packet| {
-                    let said = FromLearner::from_packet(packet)?;
-                    Ok(MemberInput::FromLearner { from, said })
-                },
-                |_| false,
-            );
-            match read {
-                Ok(bytes) => self.inbox.send_tied(self.tie, inputs, bytes),
-                Err(why) => break why,
-            }
-        };
-        match why {
-            InletError::Malformed(_) | InletError::Unsigned => {
-                warn!("{} is no learner: {why}", self.from);
-            }
-            InletError::Closed | InletError::Socket(_) => {
-                info!("the connection of the learner {} ended: {why}", self.from);
-            }
-        }
-        let gone = vec![MemberInput::LearnerGone(from)];
-        self.inbox.send_tied(self.tie, gone, 0);
     }
 }

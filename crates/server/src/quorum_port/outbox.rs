@@ -105,16 +105,19 @@ impl Outbox {
         if self.gathered.is_empty() {
             return;
         }
-        let mut queue = self.shared.queue.lock();
-        let waits = queue.busy || !queue.items.is_empty();
-        let sent = if waits { 0 } else { self.send_now() };
+        // Nobody else adds anything, so what is idle stays idle, and the lock need not be held while something is sent.
+        let sent = if self.shared.is_idle() {
+            self.send_now()
+        } else {
+            0
+        };
         if sent == self.gathered.len() {
             self.gathered.clear();
             return;
         }
         self.gathered.drain(..sent);
-        self.shared
-            .add(&mut queue, Item::Bytes(std::mem::take(&mut self.gathered)));
+        let left = Item::Bytes(std::mem::take(&mut self.gathered));
+        self.shared.add(&mut self.shared.queue.lock(), left);
     }
 
     /// Bytes that the socket took without waiting. An error shows again where the thread writes.
@@ -146,6 +149,12 @@ impl Outbox {
 }
 
 impl Shared {
+    /// Nothing waits, and nothing is being sent.
+    fn is_idle(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.busy && queue.items.is_empty()
+    }
+
     fn add(&self, queue: &mut Queue, item: Item) {
         if let Item::Bytes(bytes) = &item {
             queue.bytes += bytes.len();

@@ -4,6 +4,7 @@
 //! Invariants that are held here, because nothing else can be judged without them:
 //! - What is committed only gets longer: a new leader, and everybody who serves, goes on from all that was committed before.
 //! - Each transaction promises the digest that a tree has after it.
+//! - No session begins under the id of one that lives.
 
 use std::collections::BTreeMap;
 
@@ -227,6 +228,12 @@ impl Ledger {
             return Ok(());
         };
         let record = Record::decode(&logged.txn).map_err(|error| format!("{zxid}: {error}"))?;
+        let session = record.header.session;
+        if let Txn::CreateSession { .. } = record.txn
+            && self.tree.sessions().any(|(living, _)| living == session)
+        {
+            return Err(format!("{zxid} begins {session}, which lives"));
+        }
         self.tree
             .apply(&record.header, &record.txn, &mut Vec::new());
         let digest = self.tree.digest();

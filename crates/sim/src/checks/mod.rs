@@ -3,6 +3,7 @@
 //! Checks see what an omniscient observer would see. They know the history from the transactions themselves ([`ledger`]), and
 //! nothing from the code that they judge, except for what a transaction does to a tree.
 
+mod counter;
 mod digest;
 mod durable;
 mod ephemeral;
@@ -149,6 +150,7 @@ impl Checks {
                 Box::new(quorum_disks::QuorumDisks::new(plan)),
             ),
             ("epochs", Box::<epochs::Epochs>::default()),
+            ("counter", Box::new(counter::Counter::new(plan))),
             ("ephemeral", Box::<ephemeral::Ephemeral>::default()),
             ("expiry", Box::<expiry::Expiry>::default()),
             ("fifo", Box::<fifo::Fifo>::default()),

@@ -17,8 +17,8 @@ use rookeeper_tree::auth::AuthConfig;
 use rookeeper_tree::watches::{WatchTable, WatcherId};
 
 use super::{Process, frames, now};
+use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
-use crate::mutation::{Boundary, mutated};
 use crate::network::{Cargo, LinkId};
 use crate::scene::Scene;
 

@@ -33,9 +33,9 @@ use rookeeper_tree::tree::Tree;
 use rookeeper_tree::watches::WatchTable;
 
 use crate::agenda::{Event, MS, Time, Who};
+use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
 use crate::disk::{Opened, Room, Store, Trouble};
-use crate::mutation::{Boundary, mutated};
 use crate::network::{Cargo, End, Image, LinkId};
 use crate::plan::{INIT_LIMIT, LONGEST_SESSION, SYNC_LIMIT, TICK_INTERVAL_MS, TICK_MS};
 use crate::scene::Scene;
@@ -400,6 +400,7 @@ fn config(server: ServerId, scene: &Scene) -> Result<MemberConfig, Death> {
         init_limit: INIT_LIMIT,
         sync_limit: SYNC_LIMIT,
         force_snapshot: scene.plan.force_snapshot,
+        last_counter: scene.plan.last_counter,
         proposer: ProposerConfig {
             server,
             tick_ms: TICK_MS,

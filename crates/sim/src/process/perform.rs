@@ -9,15 +9,16 @@ use rookeeper_node::input::Input;
 use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_quorum::committed::Entry;
+use rookeeper_quorum::leader::effect::StepDown;
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_quorum::sync_plan::LogRange;
 use rookeeper_tree::auth::AuthConfig;
 
 use super::{CONNECT_PATIENCE, Death, Joining, Process};
 use crate::agenda::Event;
+use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
 use crate::disk;
-use crate::mutation::{Boundary, mutated};
 use crate::network::{Cargo, Image};
 use crate::scene::Scene;
 
@@ -37,6 +38,9 @@ impl Process {
             MemberEffect::LeadNoLonger(why) => {
                 let server = self.who.server;
                 scene.tell(|| format!("server {server} leads no longer: {why}"));
+                if why == StepDown::CounterExhausted {
+                    scene.count("exhausted epochs");
+                }
                 self.leads = false;
                 for (_, link) in std::mem::take(&mut self.learners) {
                     scene.close(link, self.end());

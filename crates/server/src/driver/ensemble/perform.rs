@@ -31,6 +31,10 @@ impl Driver {
                     turn.answers.push_back(answer);
                 }
             }
+            // Where no own client waits, those of other servers do.
+            if turn.to_apply.iter().all(|it| it.reply_to.is_none()) {
+                self.send();
+            }
             self.apply(turn);
             turn.unapplied = false;
             turn.member_effects = effects;
@@ -45,22 +49,17 @@ impl Driver {
                     .handle(&tree, now, answer, &mut turn.member_effects);
             }
         }
-        self.send();
         Ok(())
     }
 
     /// Everything that was said in this batch goes out.
-    fn send(&mut self) {
+    pub(in crate::driver) fn send(&mut self) {
         let Some(ensemble) = self.ensemble() else {
             return;
         };
         ensemble.learners.flush();
-        let wants_more = ensemble.member.wants_more();
-        if let Some(link) = &mut ensemble.leader {
-            link.listen(wants_more);
-            if let Some(outbox) = link.outbox() {
-                outbox.flush();
-            }
+        if let Some(outbox) = ensemble.leader.as_mut().and_then(LeaderLink::outbox) {
+            outbox.flush();
         }
     }
 
@@ -73,6 +72,18 @@ impl Driver {
             MemberEffect::Local(effect) => {
                 self.note_proposal(&effect);
                 self.perform_one(effect, turn)?;
+                return Ok(None);
+            }
+            MemberEffect::ToLeader(said) => {
+                if let Some(ensemble) = self.ensemble() {
+                    ensemble.say_to_leader(said);
+                }
+                return Ok(None);
+            }
+            MemberEffect::ToLearner { to, said } => {
+                if let Some(outbox) = self.ensemble().and_then(|it| it.learners.outbox(to)) {
+                    outbox.say(&said.into_packet());
+                }
                 return Ok(None);
             }
             MemberEffect::WriteAcceptedEpoch(_)
@@ -148,12 +159,6 @@ impl Driver {
             MemberEffect::FollowNoLonger(why) => {
                 log_departure(why);
                 ensemble.lose_leader();
-            }
-            MemberEffect::ToLeader(said) => ensemble.say_to_leader(said),
-            MemberEffect::ToLearner { to, said } => {
-                if let Some(outbox) = ensemble.learners.outbox(to) {
-                    outbox.say(&said.into_packet());
-                }
             }
             MemberEffect::CloseLearner { learner, why } => {
                 if let Some(address) = ensemble.learners.address(learner) {
