@@ -27,6 +27,23 @@ MEMBER_WALL_MS = 1_700_000_000_000
 STANDALONE_ID = 1
 
 
+def client_stories():
+    """Stories for the `client` target: a connection, an accepted session, calls of each kind, answers, events, breaks."""
+    accepted = struct.pack(">iiqi", 0, 10_000, 7, 16) + bytes(16) + b"\0"
+    def reply(xid, err=0, zxid=5):
+        return b"\0" + struct.pack(">iqi", xid, zxid, err)
+    def event(kind, path):
+        return reply(-1, 0, 9) + struct.pack(">iii", kind, 3, len(path)) + path
+    begin = [b"\0", b"\0" + accepted, reply(-4)]
+    asked = [bytes([4, n]) for n in range(0x10, 0x15)]
+    answered = [reply(n) for n in range(1, 5)] + [reply(5)]
+    yield "events", begin + asked + answered + [event(kind, b"/a") for kind in (3, 4, 1, 2)]
+    yield "restore", begin + asked + answered + [b"\3", *begin, reply(-8, 0, 8), event(3, b"/a"), bytes([4, 0x15]), reply(6)]
+    yield "unsupported", begin + asked + answered + [b"\3", *begin, reply(-8, -6, -1), reply(6, -6, -1)]
+    yield "expired", begin + asked + [b"\3", b"\0", b"\0" + bytes(8) + bytes(8) + struct.pack(">i", 16) + bytes(16) + b"\0"]
+    yield "close", begin + asked + [b"\7\0", reply(1), reply(2), bytes([5, 3]), bytes([6, 200]), b"\7\1u:p", reply(-4, -115)]
+
+
 def frames_of(vector):
     """What the clients of one vector send, in order: number of the connection, and the frame without its length."""
     sizes, frames, sending = {}, [], False
@@ -134,6 +151,8 @@ def main(target_dir):
         for number, (_, frame) in enumerate(frames):
             seed("request", f"{vector.stem}-{number}", frame)
     seed("member", "moved-session", moved_session())
+    for name, story in client_stories():
+        seed("client", name, cut(story))
     for log in sorted((TESTDATA / "disk").rglob("log.*")):
         if log.suffix == ".txt":
             continue

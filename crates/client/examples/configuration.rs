@@ -1,0 +1,63 @@
+//! A configuration centre: every setting is a znode below one root, and whoever uses it learns of each change.
+//!
+//! `configuration HOSTS/ROOT`: prints all settings, then each change. `configuration HOSTS/ROOT NAME VALUE`: changes one.
+#![allow(clippy::print_stdout, reason = "that is what an example is for")]
+
+use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, Signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match &words[..] {
+        [hosts] => follow(&Client::connect(hosts).await?).await?,
+        [hosts, name, value] => set(&Client::connect(hosts).await?, name, value).await?,
+        _ => return Err("configuration HOSTS/ROOT [NAME VALUE]".into()),
+    }
+    Ok(())
+}
+
+/// Sets it, whether it is there or not.
+async fn set(client: &Client, name: &str, value: &str) -> Result<(), Error> {
+    let path = format!("/{name}");
+    match client.set(&path, value, -1).await {
+        Err(error) if error.is_no_node() => {
+            let options = CreateOptions::persistent();
+            client.create(&path, value, &options).await?;
+        }
+        other => drop(other?),
+    }
+    client.close().await
+}
+
+async fn follow(client: &Client) -> Result<(), Error> {
+    // The watch first: no change falls between it and the first look.
+    let mut changes = client.watch("/", AddWatchMode::PersistentRecursive).await?;
+    show_all(client).await?;
+    while let Some(signal) = changes.next().await {
+        match signal {
+            Signal::Event(event) => show(client, &event.path).await?,
+            // What is shown stays valid as far as anybody knows; what was missed is read again.
+            Signal::Interrupted => println!("the connection is lost"),
+            Signal::Restored => show_all(client).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn show_all(client: &Client) -> Result<(), Error> {
+    for name in client.children("/").await?.names {
+        show(client, &format!("/{name}")).await?;
+    }
+    Ok(())
+}
+
+async fn show(client: &Client, path: &str) -> Result<(), Error> {
+    match client.data(path).await {
+        Ok(data) => println!("{path} = {}", String::from_utf8_lossy(&data.bytes)),
+        Err(error) if error.is_no_node() => println!("{path} is gone"),
+        // The answer comes with the next look, after the connection is back.
+        Err(error) if error.is_retriable() => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! A distributed lock: whoever comes first has it first, and a holder stops when the lock may not be its own any more.
+//!
+//! `lock HOSTS NAME`: waits for the lock, holds it for five seconds, and gives it back. Start several.
+#![allow(clippy::print_stdout, reason = "that is what an example is for")]
+
+use std::time::Duration;
+
+use rookeeper_client::recipes::mutex::Mutex;
+use rookeeper_client::{Client, Zxid};
+use tokio::time::sleep;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [hosts, name] = &words[..] else {
+        return Err("lock HOSTS NAME".into());
+    };
+    let client = Client::connect(hosts).await?;
+    let mutex = Mutex::new(&client, &format!("/locks/{name}"));
+    if let Some(guard) = mutex.try_lock().await? {
+        println!("nobody had it");
+        guard.release().await?;
+    }
+    println!("in line");
+    let guard = mutex.lock().await?;
+    tokio::select! {
+        () = work(guard.token()) => println!("done"),
+        // Others may have it soon: whatever is not finished must not go on.
+        () = guard.lost() => println!("lost"),
+    }
+    guard.release().await?;
+    client.close().await?;
+    Ok(())
+}
+
+/// What the lock protects should refuse a token that is smaller than one that it has seen.
+async fn work(token: Zxid) {
+    println!("working, with token {token}");
+    sleep(Duration::from_secs(5)).await;
+}

@@ -1,0 +1,130 @@
+//! Three servers inside the test, of which any can be stopped and started again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use rookeeper_client::Client;
+use rookeeper_server::boot::Server;
+use rookeeper_server::config::Settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::{builder, soon};
+
+const MEMBERS: u16 = 3;
+/// Time between two looks at a member: nobody tells when it begins to serve.
+const LOOK: Duration = Duration::from_millis(10);
+/// Sessions last longer than an election does.
+const SESSION: Duration = Duration::from_secs(10);
+
+/// Servers that elect their leader.
+pub struct Ensemble {
+    dir: tempfile::TempDir,
+    /// What all configurations say of the members.
+    lines: String,
+    ports: BTreeMap<u16, u16>,
+    running: BTreeMap<u16, Server>,
+}
+
+impl Ensemble {
+    /// All running, and one of them leading.
+    pub async fn new() -> Self {
+        let ports = free_ports(usize::from(MEMBERS) * 3);
+        let mut ensemble = Self {
+            dir: tempfile::tempdir().unwrap(),
+            lines: String::new(),
+            ports: BTreeMap::new(),
+            running: BTreeMap::new(),
+        };
+        for (id, ports) in (1..=MEMBERS).zip(ports.chunks(3)) {
+            ensemble.ports.insert(id, ports[2]);
+            ensemble.lines += &format!("server.{id}=127.0.0.1:{}:{}\n", ports[0], ports[1]);
+        }
+        (1..=MEMBERS).for_each(|id| ensemble.start(id));
+        ensemble.serving().await;
+        ensemble
+    }
+
+    pub fn start(&mut self, id: u16) {
+        let data = self.dir.path().join(id.to_string());
+        fs::create_dir_all(&data).unwrap();
+        let text = format!(
+            "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={}\n{}",
+            data.display(),
+            self.ports[&id],
+            self.lines,
+        );
+        let words = ["-Dzookeeper.preAllocSize=64"];
+        let loaded = Settings::of_member(&text, &words, &id.to_string()).unwrap();
+        let server = Server::start(loaded.settings).unwrap();
+        self.running.insert(id, server);
+    }
+
+    pub fn stop(&mut self, id: u16) {
+        drop(self.running.remove(&id).unwrap());
+    }
+
+    /// Who leads now.
+    pub async fn leader(&self) -> u16 {
+        for id in self.running.keys() {
+            if self.mode(*id).await.as_deref() == Some("leader") {
+                return *id;
+            }
+        }
+        panic!("nobody leads");
+    }
+
+    /// Waits until every running member serves.
+    pub async fn serving(&self) {
+        for id in self.running.keys() {
+            soon(async {
+                while self.mode(*id).await.is_none() {
+                    sleep(LOOK).await;
+                }
+            })
+            .await;
+        }
+    }
+
+    /// Stops the leader, and waits until the others have another one.
+    pub async fn lose_leader(&mut self) -> u16 {
+        let leader = self.leader().await;
+        self.stop(leader);
+        self.serving().await;
+        leader
+    }
+
+    /// A client of all members.
+    pub async fn client(&self) -> Client {
+        let address = |id: &u16| self.address(*id).to_string();
+        let hosts: Vec<String> = self.ports.keys().map(address).collect();
+        let (hosts, builder) = (hosts.join(","), builder().session_timeout(SESSION));
+        soon(builder.connect(&hosts)).await.unwrap()
+    }
+
+    fn address(&self, id: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[&id]))
+    }
+
+    /// What a member says that it is; nothing while it serves nobody.
+    async fn mode(&self, id: u16) -> Option<String> {
+        let mut socket = TcpStream::connect(self.address(id)).await.ok()?;
+        socket.write_all(b"srvr").await.ok()?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text).await.ok()?;
+        let mode = text.lines().find_map(|line| line.strip_prefix("Mode: "));
+        mode.map(str::to_owned)
+    }
+}
+
+/// Ports that nobody has now.
+fn free_ports(count: usize) -> Vec<u16> {
+    let sockets: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
+    sockets.iter().map(port).collect()
+}
