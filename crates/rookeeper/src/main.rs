@@ -9,7 +9,9 @@
 )]
 
 mod bench;
+mod cli;
 mod ensemble;
+mod lock;
 mod logging;
 mod server;
 
@@ -40,17 +42,31 @@ enum Job {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// The shell: ZooKeeper's commands and some more, on a terminal, from a file, or one at a time. `rookeeper cli -h` tells more.
+    #[command(disable_help_flag = true)]
+    Cli {
+        /// Options and a command, as zkCli.sh takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Run all members of an ensemble on this machine, to try things out: a process each, data kept, Ctrl-C stops them.
     Ensemble(ensemble::Ensemble),
+    /// Run a command while a lock is held: `rookeeper lock /locks/backup -- ./backup.sh`. Ends with the command's exit code.
+    Lock(lock::Lock),
     /// Measure a server of the ZooKeeper protocol.
     Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
+    if let Some(words) = cli::called_as_shell() {
+        return cli::run(&words);
+    }
     match Arguments::parse().job {
         None => server::run(&[]),
         Some(Job::Server { words }) => server::run(&words),
+        Some(Job::Cli { words }) => cli::run(&words),
         Some(Job::Ensemble(options)) => ensemble::run(&options),
+        Some(Job::Lock(lock)) => lock::run(&lock),
         Some(Job::Bench(bench)) => bench::run(&bench),
     }
 }

@@ -87,7 +87,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         "server",
         &["proto", "tree", "quorum", "storage", "database", "node"],
     ),
-    ("rookeeper", &["proto", "storage", "server"]),
+    ("client", &["proto"]),
+    ("shell", &["proto", "client"]),
+    (
+        "rookeeper",
+        &["proto", "storage", "server", "client", "shell"],
+    ),
     (
         "sim",
         &["proto", "tree", "quorum", "storage", "node", "database"],
@@ -101,6 +106,7 @@ const READ_AS_A_WHOLE: &[(&str, &str)] = &[
     ("testdata/disk/dataset/", "crates/storage/tests/golden.rs"),
     ("testdata/disk/final/", "crates/storage/tests/golden.rs"),
     ("testdata/quorum/", "crates/proto/tests/quorum.rs"),
+    ("testdata/shell/", "crates/shell/tests/transcripts.rs"),
 ];
 
 /// Golden files kept for what is not built yet: the output of the inspection tools.

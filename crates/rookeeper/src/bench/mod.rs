@@ -4,6 +4,7 @@
 //! `--depth` of them outstanding.
 
 mod append;
+mod client;
 mod echo;
 mod failover;
 mod fanout;
@@ -110,6 +111,11 @@ enum What {
         #[arg(long)]
         graceful: bool,
     },
+    /// Our own client: what it costs on this side.
+    Client {
+        #[command(subcommand)]
+        case: client::Case,
+    },
     /// What hurts a server most.
     Worst {
         #[command(subcommand)]
@@ -200,6 +206,7 @@ async fn measure(bench: &Bench) -> io::Result<Value> {
         }
         What::Append(options) => append::append(options),
         What::Failover { leader, graceful } => failover::run(server, *leader, *graceful).await,
+        What::Client { case } => client::run(server, case).await,
         What::Worst { case } => worst::run(server, pid, case).await,
     }
 }

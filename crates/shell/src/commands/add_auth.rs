@@ -1,0 +1,42 @@
+//! `addauth`: one more identity for the session.
+
+use std::time::Duration;
+
+use rookeeper_client::{Client, Error};
+use tokio::time::timeout;
+
+use super::{Command, Invocation};
+use crate::failure::{At, Failure};
+use crate::shell::Shell;
+
+/// How long the end of a session may come after the refusal that caused it.
+const ENDING: Duration = Duration::from_secs(1);
+
+pub(super) const COMMAND: Command = Command {
+    name: "addauth",
+    arguments: "scheme auth",
+    options: &[],
+    details: "",
+    about: "Add an identity to the session, for example digest user:password.",
+    is_listed: true,
+    run: |shell, call| Box::pin(run(shell, call)),
+};
+
+async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    let scheme = call.needed(0)?;
+    let auth = call.word(1).unwrap_or_default();
+    let client = shell.connected("").await?;
+    match client.add_auth(scheme, auth).await {
+        Err(Error::AuthFailed) => {
+            // The event that the session is dead says it.
+            let _ = timeout(ENDING, ended(&client)).await;
+            Err(Failure::Told)
+        }
+        outcome => outcome.at(""),
+    }
+}
+
+async fn ended(client: &Client) {
+    let mut states = client.states();
+    while !client.state().is_final() && states.next().await.is_some() {}
+}

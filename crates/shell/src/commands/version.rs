@@ -1,0 +1,36 @@
+//! `version`: of this shell.
+
+use super::{Command, Invocation};
+use crate::failure::Failure;
+use crate::shell::Shell;
+
+/// The version of ZooKeeper whose shell this one is like, and our own with dashes, since tools read the text up to a comma.
+const VERSION: &str = concat!(
+    "3.9.3-rookeeper-",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "-",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "-",
+    env!("CARGO_PKG_VERSION_PATCH")
+);
+
+pub(super) const COMMAND: Command = Command {
+    name: "version",
+    arguments: "",
+    options: &[],
+    details: "",
+    about: "Show the version of the shell.",
+    is_listed: true,
+    run: |shell, call| Box::pin(run(shell, call)),
+};
+
+async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    if call.word(0).is_some() {
+        return Err(Failure::Usage(call.command));
+    }
+    let date = env!("ROOKEEPER_BUILD_DATE");
+    shell.out(&format!(
+        "ZooKeeper CLI version: {VERSION}, built on {date}\n"
+    ));
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `watch`: changes as they happen, until Ctrl-C.
+
+use jiff::Timestamp;
+use rookeeper_client::{Client, Event, Signal};
+use rookeeper_proto::code::{AddWatchMode, EventType};
+
+use super::{Command, Invocation, OUTPUT};
+use crate::data_text;
+use crate::document::{Document, Format};
+use crate::event_text;
+use crate::failure::{At, Failure};
+use crate::options::Flag;
+use crate::shell::Shell;
+
+/// Characters of a value that are shown.
+const VALUE_SHOWN: usize = 200;
+
+const RECURSIVE: Flag = Flag::switch("r", "the node and everything below it");
+const VALUES: Flag = Flag::switch("v", "show the data that a node has now");
+const COUNT: Flag = Flag::valued("n", "count", "end after so many changes");
+
+pub(super) const COMMAND: Command = Command {
+    name: "watch",
+    arguments: "[-r] [-v] [-n count] path",
+    options: &[RECURSIVE, VALUES, COUNT, OUTPUT],
+    details: "",
+    about: "Show changes of a node as they happen, until Ctrl-C.",
+    is_listed: true,
+    run: |shell, call| Box::pin(run(shell, call)),
+};
+
+async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    let format = call.format(shell)?;
+    let path = call.path()?;
+    let count: usize = call.number(COUNT.name)?.unwrap_or(usize::MAX);
+    let mode = match call.has(RECURSIVE.name) {
+        true => AddWatchMode::PersistentRecursive,
+        false => AddWatchMode::Persistent,
+    };
+    let client = shell.connected(path).await?;
+    let mut watch = client.watch(path, mode).await.at(path)?;
+    shell.note(&format!("watching {path}"));
+    let mut seen = 0;
+    while seen < count {
+        match watch.next().await {
+            None => return Err(Failure::NotConnected),
+            Some(Signal::Event(event)) => {
+                seen += 1;
+                let value = value(&client, &event, call.has(VALUES.name)).await;
+                print(shell, format, &event, value.as_deref());
+            }
+            Some(Signal::Interrupted) => {
+                shell.err("connection lost: changes may be missed");
+            }
+            Some(Signal::Restored) => shell.note("connected again"),
+        }
+        shell.check()?;
+    }
+    Ok(())
+}
+
+/// What the node has now; nothing where that was not asked for or cannot be read.
+async fn value(client: &Client, event: &Event, is_wanted: bool) -> Option<Vec<u8>> {
+    let has_value = matches!(
+        event.kind,
+        EventType::NodeCreated | EventType::NodeDataChanged
+    );
+    if !is_wanted || !has_value {
+        return None;
+    }
+    let data = client.data(&event.path).await.ok()?;
+    Some(data.bytes.to_vec())
+}
+
+fn print(shell: &Shell, format: Option<Format>, event: &Event, value: Option<&[u8]>) {
+    let now = Timestamp::now();
+    let kind = event_text::kind_name(event.kind);
+    let text = match format {
+        None => {
+            let time = now.to_zoned(shell.zone().clone()).strftime("%H:%M:%S%.3f");
+            let value =
+                value.map(|bytes| format!(" {}", data_text::in_one_line(bytes, VALUE_SHOWN)));
+            let value = value.unwrap_or_default();
+            format!("{time} {kind} {} zxid {}{value}\n", event.path, event.zxid)
+        }
+        Some(format) => {
+            let mut parts = vec![
+                ("time", Document::Text(now.to_string())),
+                ("type", kind.into()),
+                ("path", event.path.as_str().into()),
+                ("zxid", Document::Text(event.zxid.to_string())),
+            ];
+            parts.extend(value.map(|bytes| data_text::document(Some(bytes))));
+            let document = Document::Record(parts);
+            match format {
+                // A line each, so that a reader can take them one by one.
+                Format::Json => document.json_line() + "\n",
+                Format::Yaml => format!("---\n{}", document.render(format)),
+                Format::Table => document.render(format) + "\n",
+            }
+        }
+    };
+    shell.out(&text);
+    shell.console().flush();
+}
