@@ -375,11 +375,11 @@ class Clocks:
         found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
         if not found:
             raise SystemExit("ensemble_faults.py: clocks need the package libfaketime")
-        self.library, self.directory = found[0], directory
+        self.preload, self.directory = found[0], directory
 
     def environment(self, sid):
         self.jump(sid, 0)
-        return {"LD_PRELOAD": self.library, "FAKETIME_TIMESTAMP_FILE": self._file(sid), "FAKETIME_CACHE_DURATION": "1",
+        return {"LD_PRELOAD": self.preload, "FAKETIME_TIMESTAMP_FILE": self._file(sid), "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
 
     def jump(self, sid, seconds):

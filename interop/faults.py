@@ -8,7 +8,6 @@
 import random
 import resource
 import select
-import signal
 import socket
 import struct
 import threading
@@ -102,9 +101,9 @@ def stall(server):
     connection.get(CREATE, jute.create("/stalled", b"", OPEN_ACL, 1))
     pinger = Pinger(connection)
     pinger.start()
-    server.process.send_signal(signal.SIGSTOP)
+    server.pause()
     time.sleep(STALL_SECONDS)
-    server.process.send_signal(signal.SIGCONT)
+    server.resume()
     time.sleep(SHORT_MS / 1000)
     pinger.stop()
     reply, _ = connection.call(EXISTS, jute.path_watch("/stalled", False), xid=77)

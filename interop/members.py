@@ -8,14 +8,12 @@ directories are gone.
 import os
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
 
 import jute
 import servers
 from jute import EXISTS, GET_ACL, GET_CHILDREN, GET_DATA, SYNC, Closed, Connection
+from process import ServerProcess, definitions, java_command, our_command
 from report import expect, expect_true, wait_until
 
 TICK_MS = 500
@@ -41,7 +39,7 @@ JAVA_SENT = {"DIFF": r"Sending DIFF zxid=\S+\s+for peer sid: {sid}\b", "SNAP": r
              "TRUNC": r"Sending TRUNC .*for peer sid:\s*{sid}\b"}
 
 
-class Member:
+class Member(ServerProcess):
     """One server id. `host` and `prefix` (words before the command) put it into a network of its own."""
 
     def __init__(self, ensemble, sid, observer=False, host=servers.HOST, prefix=()):
@@ -52,7 +50,6 @@ class Member:
         self.prefix = list(prefix)
         self.environment = {}
         self.kind = None
-        self.process = None
         self.work_dir = os.path.join(ensemble.work_dir, f"m{sid}")
         self.data_dir = os.path.join(self.work_dir, "data")
         self.log_path = os.path.join(self.work_dir, "log")
@@ -78,11 +75,8 @@ class Member:
         config = os.path.join(self.work_dir, "zoo.cfg")
         with open(config, "w") as file:
             file.write(self._config())
-        with open(self.log_path, "ab") as log:
-            self.log_start = log.tell()
-            self.process = subprocess.Popen([*self.prefix, *self._command(config)], stdout=log, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.work_dir,
-                                            env={**os.environ, **self.environment})
+        self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        self.spawn([*self.prefix, *self._command(config)], self.environment)
         return self
 
     def _config(self):
@@ -94,40 +88,10 @@ class Member:
         return "\n".join(lines) + "\n"
 
     def _command(self, config):
-        words = [f"-D{name}={value}" for name, value in self.ensemble.settings.items()]
+        words = definitions(self.ensemble.settings)
         if self.kind == OURS:
-            return [self.ensemble.binary, "server", config, *words]
-        jars = f"{servers.JAVA_JARS}/zookeeper.jar:{servers.JAVA_JARS}/slf4j-simple.jar"
-        return ["java", *servers.JAVA_WORDS, JAVA_HEAP, JAVA_TELLS, *words, "-cp", jars, JAVA_MAIN, config]
-
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self):
-        self._end(signal.SIGKILL)
-
-    def terminate(self):
-        return self._end(signal.SIGTERM)
-
-    def _end(self, how):
-        if self.process is None:
-            return None
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            status = self.process.wait(servers.STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"{self} ignored signal {how}")
-        self.process = None
-        return status
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
+            return our_command(self.ensemble.binary, words, config)
+        return java_command(JAVA_MAIN, [JAVA_HEAP, JAVA_TELLS, *words], config)
 
     def wipe(self):
         """All that it knew is gone, but its id."""

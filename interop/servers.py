@@ -7,24 +7,20 @@ Both kinds offer the same face (`Server`), so a script never asks which one it t
 import argparse
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 import time
+
+from process import ServerProcess, definitions, java_command, our_command
 
 HOST = "127.0.0.1"
 PORTS = os.environ.get("ROOKEEPER_INTEROP_PORTS", "23100-23199")
 KEEP = os.environ.get("ROOKEEPER_INTEROP_KEEP") == "1"  # leave directories and logs behind
 START_SECONDS = 30
-STOP_SECONDS = 10
 LOG_LINES = 12
 LOG_WIDTH = 200
-JAVA_JARS = "/usr/share/java"
 JAVA_MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
-# A small heap and one compiler: the server starts in about a second and leaves the other core alone.
-JAVA_WORDS = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.admin.enableServer=false",
-              "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
+JAVA_HEAP = "-Xmx384m"
 
 _next_port = None
 
@@ -58,7 +54,7 @@ def four_letter_word(port, word, seconds=5, host=HOST):
     return answer.decode("utf-8", "replace")
 
 
-class Server:
+class Server(ServerProcess):
     """A server process over one data directory.
 
     `settings`: `-Dname=value` words (names with their `zookeeper.` prefix); `config`: further lines of the
@@ -76,8 +72,10 @@ class Server:
         os.makedirs(self.data_dir, exist_ok=True)
         self.log_path = os.path.join(self.work_dir, "server.log")
         self.port = free_port()
-        self.process = None
         self._kept_log = ["(no log)"]
+
+    def __str__(self):
+        return f"{self.kind} server"
 
     @property
     def address(self):
@@ -92,9 +90,7 @@ class Server:
         with open(config_path, "w") as file:
             for key, value in {**self.config, "dataDir": self.data_dir, "clientPort": self.port}.items():
                 file.write(f"{key}={value}\n")
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(config_path), stdout=log, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, cwd=self.work_dir)
+        self.spawn(self.command(config_path))
         self._await_serving()
         return self
 
@@ -102,7 +98,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.kind} server ended with {self.process.returncode}:\n" + self._tail_text())
+                raise RuntimeError(f"{self} ended with {self.process.returncode}:\n" + self._tail_text())
             try:
                 if "Mode:" in four_letter_word(self.port, "srvr", 2):
                     return
@@ -110,32 +106,7 @@ class Server:
                 pass
             time.sleep(0.05)
         self.kill()
-        raise RuntimeError(f"{self.kind} server did not serve within {START_SECONDS} s:\n" + self._tail_text())
-
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self):
-        """SIGKILL: nothing is flushed, as after a power cut of the process."""
-        self._end(signal.SIGKILL)
-
-    def terminate(self):
-        """SIGTERM: a clean stop. Returns the exit status."""
-        return self._end(signal.SIGTERM)
-
-    def _end(self, how):
-        if self.process is None:
-            return None
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            status = self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"{self.kind} server ignored signal {how}")
-        self.process = None
-        return status
+        raise RuntimeError(f"{self} did not serve within {START_SECONDS} s:\n" + self._tail_text())
 
     def restart(self, hard=True):
         """Stops (kill -9 by default) and starts again on the same port and data."""
@@ -180,9 +151,7 @@ class Java(Server):
     is_java = True
 
     def command(self, config_path):
-        jars = f"{JAVA_JARS}/zookeeper.jar:{JAVA_JARS}/slf4j-simple.jar"
-        words = [f"-D{name}={value}" for name, value in self.settings.items()]
-        return ["java", *JAVA_WORDS, *words, "-cp", jars, JAVA_MAIN, config_path]
+        return java_command(JAVA_MAIN, [JAVA_HEAP, *definitions(self.settings)], config_path)
 
 
 class Rookeeper(Server):
@@ -195,8 +164,7 @@ class Rookeeper(Server):
         self.binary = os.path.abspath(binary)
 
     def command(self, config_path):
-        words = [f"-D{name}={value}" for name, value in self.settings.items()]
-        return [self.binary, "server", config_path, *words]
+        return our_command(self.binary, definitions(self.settings), config_path)
 
 
 def arguments(description, **extra):
