@@ -1,5 +1,5 @@
-"""Who writes what in bench/RESULTS.md: from the heading `# Ensembles` on it is bench/ensemble's, before that bench/compare's. Each
-keeps what is the other's."""
+"""Who writes what in bench/RESULTS.md: from the heading `# Ensembles` on it is bench/ensemble's, from `# Clients` on bench/client's,
+before both bench/compare's. Each keeps what is the others'."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 from servers import java_version
 
 PATH = Path(__file__).resolve().parent / "RESULTS.md"
-ENSEMBLES = "# Ensembles"
+ENSEMBLES, CLIENTS = "# Ensembles", "# Clients"
 
 
 def made_by(command):
@@ -19,10 +19,13 @@ def made_by(command):
 
 
 def parted(text):
-    """The part of bench/compare and that of bench/ensemble."""
-    heading = re.search(f"^{ENSEMBLES}$", text, re.MULTILINE)
-    at = heading.start() if heading else len(text)
-    return text[:at], text[at:]
+    """The parts of bench/compare, bench/ensemble and bench/client."""
+    ends = [0]
+    for heading in (ENSEMBLES, CLIENTS):
+        found = re.search(f"^{heading}$", text, re.MULTILINE)
+        ends.append(found.start() if found else len(text))
+    ends[1] = min(ends[1], ends[2])
+    return text[:ends[1]], text[ends[1]:ends[2]], text[ends[2]:]
 
 
 def joined(*parts):
@@ -34,8 +37,13 @@ def stored():
 
 
 def write_servers(text):
-    PATH.write_text(joined(text, stored()[1]))
+    PATH.write_text(joined(text, *stored()[1:]))
 
 
 def write_ensembles(text):
-    PATH.write_text(joined(stored()[0], text))
+    servers, _, clients = stored()
+    PATH.write_text(joined(servers, text, clients))
+
+
+def write_clients(text):
+    PATH.write_text(joined(*stored()[:2], text))
