@@ -376,6 +376,39 @@ fn a_changed_byte_in_an_earlier_record_is_damage() {
     }
 }
 
+/// A vote is as high as the last whole record: neither what a torn one claims nor the name of a file counts.
+#[test]
+fn zookeeper_596_what_a_torn_record_claims_does_not_count() {
+    let name = "log.100000042";
+    let log = fs::read(golden().join("dataset/version-2").join(name)).unwrap();
+    let mut record = log[last_record(name)..end_of_data(name)].to_vec();
+    // Behind checksum, length, session and the client's number.
+    record[24..32].copy_from_slice(&0x7_0000_0001_i64.to_be_bytes());
+    for cut in 5..record.len() {
+        let copy = Copy::new();
+        copy.edit(name, |bytes| {
+            bytes.truncate(end_of_data(name));
+            bytes.extend(&record[..cut]);
+        });
+        assert_eq!(copy.replay(0).unwrap().last, LAST, "cut at {cut}");
+
+        let copy = Copy::new();
+        let alone = [&log[..HEADER_LEN], &record[..cut]].concat();
+        fs::write(copy.path("log.700000001"), alone).unwrap();
+        assert_eq!(copy.replay(0).unwrap().last, LAST, "cut at {cut}");
+    }
+    // All of it, but not what its checksum says: no start, so no vote.
+    let copy = Copy::new();
+    copy.edit(name, |bytes| {
+        bytes.truncate(end_of_data(name));
+        bytes.extend(&record);
+    });
+    assert!(matches!(
+        copy.replay(0),
+        Err(ReplayError::Read(ReadError::Corrupt { .. }))
+    ));
+}
+
 #[test]
 fn a_changed_byte_in_the_last_record_is_damage_too() {
     let name = "log.100000042";

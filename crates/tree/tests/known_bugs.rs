@@ -124,6 +124,82 @@ fn zookeeper_3125_a_delete_of_what_is_gone_still_tells_its_parent() {
     assert_eq!(log.counters("/p"), (0, Zxid(3)));
 }
 
+fn plain(path: &str, parent_cversion: i32) -> Txn {
+    Txn::Create(CreateTxn {
+        kind: CreateKind::Plain { ephemeral: false },
+        path: path.to_owned(),
+        data: None,
+        acl: Acl::open().into(),
+        parent_cversion,
+    })
+}
+
+fn parts() -> Vec<Txn> {
+    let set = SetDataTxn {
+        path: "/a".into(),
+        data: Some("new".into()),
+        version: 1,
+        reconfig: false,
+    };
+    vec![
+        plain("/m", 1),
+        Txn::SetData(set),
+        plain("/m/x", 1),
+        plain("/last", 2),
+    ]
+}
+
+/// An image that is open while a multi is applied has nothing of it, wherever it stands, and its zxid says so.
+#[test]
+fn zookeeper_3127_an_image_has_all_of_a_multi_or_nothing() {
+    for pieces in 0..12 {
+        let mut log = Log::new();
+        log.plain("/a");
+        let (before, digest) = (log.tree.last_zxid(), log.tree.digest());
+        let mut image = log.tree.open_image().unwrap();
+        let mut bytes = Vec::new();
+        for _ in 0..pieces {
+            image.next_chunk(&log.tree, 1, &mut bytes);
+        }
+        log.apply(Txn::Multi(parts()));
+        while image.next_chunk(&log.tree, 1, &mut bytes) {}
+        assert_eq!((image.zxid(), image.digest()), (before, digest));
+        let text = String::from_utf8_lossy(&bytes);
+        for late in ["/m", "/last", "new"] {
+            assert!(!text.contains(late), "{late} after {pieces} pieces");
+        }
+    }
+}
+
+/// A snapshot of Java's may have half of a multi; its log, which begins before, brings the rest, whatever the half was.
+#[test]
+fn zookeeper_3127_half_a_multi_is_made_whole_by_the_log() {
+    let zxid = Zxid(2);
+    let whole = {
+        let mut log = Log::new();
+        log.plain("/a");
+        log.apply(Txn::Multi(parts()));
+        log.tree.digest()
+    };
+    for half in 0..=parts().len() {
+        let mut log = Log::new();
+        log.plain("/a");
+        log.apply(Txn::Multi(parts().split_off(half)));
+        log.zxid = Zxid(1);
+        log.apply(Txn::Multi(parts()));
+        assert_eq!(log.tree.last_zxid(), zxid);
+        for path in ["/m", "/m/x", "/last"] {
+            assert_eq!(
+                log.tree.get(path).unwrap().persisted().czxid,
+                zxid,
+                "{path}"
+            );
+        }
+        assert_eq!(log.tree.get("/a").unwrap().data(), Some(&b"new"[..]));
+        assert_eq!(log.tree.digest(), whole, "without the first {half}");
+    }
+}
+
 #[test]
 fn zookeeper_3249_a_create_of_what_is_there_still_counts_for_its_parent_whatever_its_type() {
     let kinds = [
