@@ -19,7 +19,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use raw::*;
+use rookeeper_proto::ids::{ServerId, Zxid};
+use rookeeper_proto::packet::from_leader::FromLeader;
+use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
+use rookeeper_proto::packet::{PROTOCOL_VERSION, Packet};
 use rookeeper_server::boot::Server;
 use rookeeper_server::config::Settings;
 
@@ -30,7 +35,11 @@ struct Ensemble {
     dir: tempfile::TempDir,
     lines: String,
     extra: String,
+    words: Vec<&'static str>,
+    /// Where clients go.
     ports: BTreeMap<u16, u16>,
+    /// Where learners go.
+    quorum_ports: BTreeMap<u16, u16>,
     running: BTreeMap<u16, Server>,
 }
 
@@ -53,12 +62,14 @@ impl Ensemble {
             let role = if id > voters { ":observer" } else { "" };
             lines += &format!("server.{id}=127.0.0.1:{}:{}{role}\n", ports[0], ports[1]);
         }
-        let of = |id: u16| ports[usize::from(id - 1) * 3 + 2];
+        let of = |place: usize| (1..=count).zip(ports.iter().skip(place).step_by(3).copied());
         Self {
             dir: tempfile::tempdir().unwrap(),
             lines,
             extra: extra.to_owned(),
-            ports: (1..=count).map(|id| (id, of(id))).collect(),
+            words: vec!["-Dzookeeper.preAllocSize=64"],
+            ports: of(2).collect(),
+            quorum_ports: of(0).collect(),
             running: BTreeMap::new(),
         }
     }
@@ -77,8 +88,7 @@ impl Ensemble {
             self.lines,
             self.extra
         );
-        let words = ["-Dzookeeper.preAllocSize=64"];
-        let loaded = Settings::of_member(&text, &words, &id.to_string()).unwrap();
+        let loaded = Settings::of_member(&text, &self.words, &id.to_string()).unwrap();
         let server = Server::start(loaded.settings).unwrap();
         self.running.insert(id, server);
     }
@@ -383,4 +393,143 @@ fn every_member_shows_who_belongs_to_the_ensemble() {
         assert!(text.starts_with("server.1=127.0.0.1:"), "{text}");
         assert!(text.ends_with("\nversion=0"), "{text}");
     }
+}
+
+/// A follower that this test plays.
+struct Learner {
+    socket: TcpStream,
+    received: BytesMut,
+}
+
+impl Learner {
+    /// Comes to a leader, without any history, as far as to what it is sent.
+    fn synchronizing(id: u16, port: u16) -> (Self, FromLeader) {
+        let mut learner = Self {
+            socket: dial(SocketAddr::from(([127, 0, 0, 1], port))),
+            received: BytesMut::new(),
+        };
+        let info = LearnerInfo {
+            server: Some(ServerId(id.into())),
+            protocol: PROTOCOL_VERSION,
+            config_version: 0,
+        };
+        learner.say(FromLearner::FollowerInfo {
+            accepted: Zxid::ZERO,
+            info,
+        });
+        let FromLeader::LeaderInfo { .. } = learner.hear() else {
+            panic!("no epoch");
+        };
+        learner.say(FromLearner::AckEpoch {
+            last: Zxid::ZERO,
+            current: Some(0),
+        });
+        let plan = learner.hear();
+        (learner, plan)
+    }
+
+    fn say(&mut self, what: FromLearner) {
+        let mut bytes = Vec::new();
+        what.into_packet().encode(&mut bytes);
+        self.socket.write_all(&bytes).unwrap();
+    }
+
+    fn hear(&mut self) -> FromLeader {
+        loop {
+            if let Some(packet) = Packet::take(&mut self.received, 1 << 20).unwrap() {
+                return FromLeader::from_packet(packet).unwrap();
+            }
+            // One byte after the other, so that nothing is taken of what follows.
+            let mut byte = [0];
+            self.socket.read_exact(&mut byte).unwrap();
+            self.received.extend(byte);
+        }
+    }
+}
+
+/// Nobody waits for a learner that asks for the state and does not take it: neither writers nor the next learner.
+#[test]
+fn zookeeper_2201_a_learner_that_does_not_take_its_state_delays_nobody() {
+    let mut ensemble = Ensemble::new(3, 1, "commitLogCount=10\nsnapshotSizeFactor=-1\n");
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let leader = ensemble.leader();
+    let mut client = Client::connect(ensemble.address(leader));
+    // More than the kernel takes for a peer that does not read.
+    for n in 0..20 {
+        client.must(
+            op::CREATE,
+            &create(&format!("/big{n}"), &vec![7; 1_000_000], 0),
+        );
+    }
+    let (hung, plan) = Learner::synchronizing(3, ensemble.quorum_ports[&leader]);
+    assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}");
+    for n in 0..20 {
+        client.must(op::CREATE, &create(&format!("/n{n}"), b"x", 0));
+        client.must(op::DELETE, &delete(&format!("/big{n}")));
+    }
+    ensemble.start(4);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+    assert_eq!(ensemble.leader(), leader);
+    drop(hung);
+}
+
+/// What is proposed can be read back by every member and from every log: requests are refused by what would be written, not by what they
+/// say, and what must be written in any case fits.
+#[test]
+fn zookeeper_3496_nothing_is_proposed_that_nobody_can_read_back() {
+    const INVALID_ACL: i32 = -114;
+    const IDENTITIES: usize = 20;
+    let mut ensemble = Ensemble::new(3, 0, "");
+    ensemble.words.push("-Djute.maxbuffer=5000");
+    ensemble.start_all();
+    let mut client = Client::connect(ensemble.address(ensemble.follower()));
+    for n in 0..IDENTITIES {
+        let who = format!("a-user-with-a-long-name-{n}:secret");
+        let body = Out::new().int(0).string("digest").buffer(who.as_bytes());
+        client
+            .stream
+            .write_all(&request(-4, op::AUTH, &body))
+            .unwrap();
+        assert_eq!(client.reply().unwrap().err, 0);
+    }
+    // One word in the request, all identities of the client in the record.
+    let acl = |path: &str| {
+        let acl = Out::new().string(path).buffer(b"");
+        acl.int(1).int(31).string("auth").string("").int(2)
+    };
+    let mut made = 0;
+    let refused = (1..40).find(|count| {
+        let parts: Vec<_> = (0..*count).map(|_| (op::CREATE, acl("/s"))).collect();
+        let reply = client.call(op::MULTI, &multi(&parts)).unwrap();
+        let done = reply.body.starts_with(&op::CREATE.to_be_bytes());
+        if done {
+            made += *count;
+        } else {
+            let mut codes = reply.body.windows(4);
+            assert!(codes.any(|code| code == INVALID_ACL.to_be_bytes()));
+        }
+        !done
+    });
+    assert!(refused.is_some_and(|count| count > 1), "{refused:?}");
+    let mut other = Client::connect(ensemble.address(ensemble.leader()));
+    for n in 0..100 {
+        let path = format!("/{}{n}", "e".repeat(100));
+        other.must(op::CREATE, &create(&path, b"", 1));
+    }
+    other.must(op::CLOSE, &Out::new());
+    ensemble.assert_equal();
+    for id in 1..=3 {
+        ensemble.stop(id);
+    }
+    ensemble.start_all();
+    ensemble.assert_equal();
+    let mut client = Client::connect(ensemble.address(1));
+    let names = client.must(op::GET_CHILDREN, &path_watch("/")).names();
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with('s')).count(),
+        made
+    );
+    assert_eq!(names.len(), made + 1, "and /zookeeper");
 }

@@ -24,6 +24,7 @@ pub mod op {
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
     pub const MULTI: i32 = 14;
+    pub const AUTH: i32 = 100;
     pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
     pub const ADD_WATCH: i32 = 106;
     pub const CLOSE: i32 = -11;
