@@ -1,4 +1,4 @@
-//! Tells the server when it was built: tools read a date in the version line of the words.
+//! Tells a crate when it was built: tools read a date in the version line of the words, people in the shell's `version`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -21,5 +21,4 @@ fn main() {
         at.strftime("%Y-%m-%d %H:%M UTC")
     );
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    println!("cargo::rerun-if-changed=build.rs");
 }
