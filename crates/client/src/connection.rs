@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rookeeper_proto::code::OpCode;
+use rookeeper_proto::ids::Zxid;
 use tokio::io::AsyncRead;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
@@ -101,6 +102,8 @@ pub(crate) struct Connection {
     took_commands: bool,
     abandoned: bool,
     status: Arc<Status>,
+    /// What `status` says of it.
+    shown_zxid: Zxid,
     dialing: Dialing,
     sinks: BTreeMap<WatchId, Sink>,
     begun: Instant,
@@ -133,6 +136,7 @@ impl Connection {
             took_commands: false,
             abandoned: false,
             status,
+            shown_zxid: Zxid::ZERO,
             dialing,
             sinks: BTreeMap::new(),
             begun: Instant::now(),

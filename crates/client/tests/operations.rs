@@ -166,6 +166,20 @@ async fn a_multi_happens_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn the_last_zxid_is_that_of_whatever_came_last() {
+    let world = World::new();
+    let (client, other) = (world.client().await, world.client().await);
+    let created = client.create("/a", "", &plain()).await.unwrap();
+    assert_eq!(client.last_zxid(), created.stat.czxid);
+    let (_, changed) = client.data_watched("/a").await.unwrap();
+    other.set("/a", "x", -1).await.unwrap();
+    let event = soon(changed).await.unwrap();
+    assert_eq!(client.last_zxid(), event.zxid);
+    client.close().await.unwrap();
+    assert!(client.last_zxid() > event.zxid);
+}
+
+#[tokio::test]
 async fn identities_open_what_they_own() {
     let world = World::new();
     let client = world.client().await;

@@ -14,6 +14,8 @@ use crate::watch::{Signal, Sink};
 impl Connection {
     /// Does what the session wants.
     pub(super) fn perform(&mut self) {
+        // Before anybody hears of what came: whoever does finds it here.
+        self.show_zxid();
         let mut answered = 0;
         for effect in self.session.take_effects() {
             match effect {
@@ -37,7 +39,14 @@ impl Connection {
         }
         if answered > 0 {
             self.status.waiting.fetch_sub(answered, Ordering::Relaxed);
-            self.status.shown.lock().zxid = self.session.last_zxid();
+        }
+    }
+
+    fn show_zxid(&mut self) {
+        let zxid = self.session.last_zxid();
+        if zxid != self.shown_zxid {
+            self.shown_zxid = zxid;
+            self.status.shown.lock().zxid = zxid;
         }
     }
 
