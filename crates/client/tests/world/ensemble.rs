@@ -57,7 +57,10 @@ impl Ensemble {
             self.ports[&id],
             self.lines,
         );
-        let words = ["-Dzookeeper.preAllocSize=64"];
+        let words = [
+            "-Dzookeeper.preAllocSize=64",
+            "-Dzookeeper.4lw.commands.whitelist=*",
+        ];
         let loaded = Settings::of_member(&text, &words, &id.to_string()).unwrap();
         let server = Server::start(loaded.settings).unwrap();
         self.running.insert(id, server);
@@ -105,7 +108,7 @@ impl Ensemble {
         soon(builder.connect(&hosts)).await.unwrap()
     }
 
-    fn address(&self, id: u16) -> SocketAddr {
+    pub fn address(&self, id: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports[&id]))
     }
 

@@ -22,6 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Pauses between attempts to connect are short here.
 pub const BACKOFF: Backoff = Backoff::fixed(Duration::from_millis(20));
 
+/// Ticks are short here, and so are sessions.
+const TICK_MS: u32 = 200;
 /// A session that ends soon after its client is silent.
 pub const BRIEF: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,7 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub struct World {
     dir: tempfile::TempDir,
     address: SocketAddr,
+    tick_ms: u32,
     words: Vec<String>,
     server: Option<Server>,
 }
@@ -46,9 +49,19 @@ impl World {
 
     /// The same with `-D` words for the server.
     pub fn with(words: &[&str]) -> Self {
+        Self::of(TICK_MS, words)
+    }
+
+    /// With other ticks.
+    pub fn with_tick(tick_ms: u32) -> Self {
+        Self::of(tick_ms, &[])
+    }
+
+    fn of(tick_ms: u32, words: &[&str]) -> Self {
         let mut world = Self {
             dir: tempfile::tempdir().unwrap(),
             address: free_address(),
+            tick_ms,
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             server: None,
         };
@@ -69,7 +82,7 @@ impl World {
     }
 
     pub fn start(&mut self) {
-        let settings = settings(self.dir.path(), self.address, &self.words);
+        let settings = settings(self.dir.path(), self.address, self.tick_ms, &self.words);
         self.server = Some(Server::start(settings).unwrap());
     }
 
@@ -123,11 +136,11 @@ pub async fn reach(client: &Client, state: State) {
     .await;
 }
 
-fn settings(dir: &Path, address: SocketAddr, words: &[String]) -> config::Settings {
+fn settings(dir: &Path, address: SocketAddr, tick_ms: u32, words: &[String]) -> config::Settings {
     let mut all = vec![
         address.port().to_string(),
         dir.to_str().unwrap().to_owned(),
-        "200".to_owned(),
+        tick_ms.to_string(),
         "-Dzookeeper.clientPortAddress=127.0.0.1".to_owned(),
         "-Dzookeeper.preAllocSize=64".to_owned(),
         "-Dzookeeper.4lw.commands.whitelist=*".to_owned(),
