@@ -280,7 +280,7 @@ impl Connection {
         self.status.shown.lock().server = Some(peer.address);
         self.dialing.addresses = peer.addresses;
         let patience = self.dialing.attempt_limit();
-        self.session.opened(self.now(), patience);
+        self.session.opened(self.now(), peer.address, patience);
     }
 
     /// What callers have comes first, so that it leaves in one write; but not twice in a row, so that it does leave.

@@ -4,6 +4,7 @@
 //! tick that changes nothing.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Ticks and breaks that may follow from one thing that happened.
 const MAX_ROUNDS: usize = 10;
+
+/// One of three.
+fn server(number: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 2181 + u16::from(number % 3)))
+}
 
 /// A session, and what it still owes.
 struct Play {
@@ -77,7 +83,7 @@ impl Play {
             0..4 if self.session.is_over() => {}
             0..4 if !self.connected => {
                 self.connected = true;
-                self.session.opened(now, PATIENCE);
+                self.session.opened(now, server(number), PATIENCE);
             }
             3 => self.lost(),
             4 => self.ask(number),

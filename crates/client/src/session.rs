@@ -12,10 +12,12 @@
 mod flight;
 mod heart;
 mod incoming;
+mod lacks;
 mod terms;
 mod watches;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rookeeper_proto::code::{OpCode, WatcherType};
@@ -28,6 +30,7 @@ use crate::error::{Disconnection, Error};
 use crate::state::State;
 use flight::Flight;
 use heart::Heart;
+use lacks::Lacks;
 pub(crate) use terms::{Effect, Moment, Place, Removal, Reply, Request, SessionSettings};
 use watches::WatchTable;
 pub(crate) use watches::{WatchId, WatchKind};
@@ -91,7 +94,7 @@ pub(crate) struct Session<C> {
     restoring: usize,
     /// The connection before this one had persistent watches.
     interrupted: bool,
-    unsupported: BTreeSet<i32>,
+    lacks: Lacks,
     closing: bool,
     end: Error,
     output: Vec<u8>,
@@ -123,7 +126,7 @@ impl<C> Session<C> {
             watches: WatchTable::default(),
             restoring: 0,
             interrupted: false,
-            unsupported: BTreeSet::new(),
+            lacks: Lacks::default(),
             closing: false,
             end: Error::Closed,
             output: Vec::new(),
@@ -169,7 +172,8 @@ impl<C> Session<C> {
             let end = self.end.clone();
             return self.answer(request.call, Err(end));
         }
-        if self.unsupported.contains(&request.op.code()) {
+        // Without a connection it waits for one: the next server may know it.
+        if self.phase == Phase::Online && self.lacks.has(request.op) {
             return self.answer(request.call, Err(Error::Unsupported(request.op)));
         }
         if let Some((_, _, path)) = &request.watch {
@@ -196,7 +200,7 @@ impl<C> Session<C> {
     pub(crate) fn unwatch(&mut self, now: Moment, id: WatchId) {
         self.flight.abandon(id);
         let removed = self.watches.remove(id);
-        let supported = !self.unsupported.contains(&OpCode::RemoveWatches.code());
+        let supported = !self.lacks.ever_had(OpCode::RemoveWatches);
         if let Some((path, kind)) = removed.filter(|_| self.phase == Phase::Online && supported) {
             self.flight.queue_silent(
                 OpCode::RemoveWatches,
@@ -235,8 +239,9 @@ impl<C> Session<C> {
         self.closing = true;
     }
 
-    /// A connection is there. The server has to accept the session within `patience`.
-    pub(crate) fn opened(&mut self, now: Moment, patience: Duration) {
+    /// A connection to `server` is there. It has to accept the session within `patience`.
+    pub(crate) fn opened(&mut self, now: Moment, server: SocketAddr, patience: Duration) {
+        self.lacks.meet(server);
         self.greet_by = now.after(patience);
         self.phase = Phase::Greeting;
         self.given_up = false;
@@ -342,6 +347,19 @@ impl<C> Session<C> {
             self.send(now, SET_WATCHES_XID, frame);
         }
         self.interrupted &= self.restoring > 0;
+        self.refuse_what_is_lacking();
+    }
+
+    /// What waited for a connection, and came to a server that does not know it.
+    fn refuse_what_is_lacking(&mut self) {
+        for flown in self.flight.withdraw(|op| self.lacks.has(op)) {
+            if let Some(path) = flown.watch_path() {
+                self.watches.arrived(path);
+            }
+            if let Some(call) = flown.call {
+                self.answer(call, Err(Error::Unsupported(flown.op)));
+            }
+        }
     }
 
     /// Time has passed.

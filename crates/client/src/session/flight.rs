@@ -179,6 +179,16 @@ impl<C> Flight<C> {
             .min()
     }
 
+    /// Takes back all of these kinds that have not left.
+    pub(crate) fn withdraw(&mut self, of: impl Fn(OpCode) -> bool) -> Vec<Flown<C>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (taken, left): (VecDeque<_>, VecDeque<_>) = waiting
+            .into_iter()
+            .partition(|waiting| of(waiting.flown.op));
+        self.waiting = left;
+        taken.into_iter().map(|waiting| waiting.flown).collect()
+    }
+
     /// True while the end of the session is asked for, and somebody waits for the answer.
     pub(crate) fn is_closing(&self) -> bool {
         let waiting = self.waiting.iter().map(|waiting| &waiting.flown);

@@ -128,7 +128,7 @@ impl<C> Session<C> {
         self.heart.answered(self.begun);
         if header.err == ErrorCode::Unimplemented.code() {
             // Not again: the server would close every connection.
-            self.unsupported.insert(OpCode::SetWatches2.code());
+            self.lacks.learn(OpCode::SetWatches2);
             self.end_persistent_watches();
             return Ok(());
         }
@@ -173,7 +173,7 @@ impl<C> Session<C> {
         }
         let reply =
             if header.err == ErrorCode::Unimplemented.code() && header.zxid == UNKNOWN_OPERATION {
-                self.unsupported.insert(flown.op.code());
+                self.lacks.learn(flown.op);
                 Err(Error::Unsupported(flown.op))
             } else {
                 Ok(Reply {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::story::tell;
+use super::story::{SERVER, tell};
 use super::*;
 use judge::Judge;
 use model::Model;
@@ -294,7 +294,7 @@ impl World {
         self.read.clear();
         self.say(|| format!("link {}", self.links));
         let patience = Duration::from_millis(self.rng.u64(500..8_000));
-        self.session.opened(self.moment(), patience);
+        self.session.opened(self.moment(), SERVER, patience);
     }
 
     /// The client's end of its connection.

@@ -1,5 +1,7 @@
 //! A session that is spoken to by hand: calls are numbers, frames are written by the server's side of `proto`.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bytes::Bytes;
 use rookeeper_proto::code::{ErrorCode, EventType};
 use rookeeper_proto::jute::Reader;
@@ -9,6 +11,9 @@ use rookeeper_proto::response::ConnectResponse;
 use super::*;
 
 pub(super) const SESSION: SessionId = SessionId(0x0100_0000_0000_0007);
+
+pub(super) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+pub(super) const OTHER_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2);
 
 pub(super) fn settings() -> SessionSettings {
     SessionSettings {
@@ -49,7 +54,11 @@ impl Story {
     }
 
     pub(super) fn connect(&mut self) {
-        self.session.opened(self.now, at(10).0);
+        self.connect_to(SERVER);
+    }
+
+    pub(super) fn connect_to(&mut self, server: SocketAddr) {
+        self.session.opened(self.now, server, at(10).0);
         let hello = self.sent_bytes();
         assert!(!hello.is_empty());
         self.accept(false);

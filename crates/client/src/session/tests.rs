@@ -5,7 +5,7 @@ use rookeeper_proto::jute::Writer;
 use rookeeper_proto::request::{self, Read};
 use rookeeper_proto::response::ConnectResponse;
 
-use super::story::{SESSION, Story, at, settings};
+use super::story::{OTHER_SERVER, SERVER, SESSION, Story, at, settings};
 use super::*;
 
 #[test]
@@ -32,7 +32,7 @@ fn what_was_sent_is_unknown_and_what_was_not_goes_on() {
     story.reply(1, 1, ErrorCode::Ok);
     story.session.lost();
     story.effects();
-    story.session.opened(story.now, at(10).0);
+    story.session.opened(story.now, SERVER, at(10).0);
     story.sent_bytes();
     story.accept(false);
     assert_eq!(story.sent(), [(4, OpCode::Delete)]);
@@ -123,6 +123,68 @@ fn an_operation_that_the_server_does_not_know_is_asked_once() {
 }
 
 #[test]
+fn what_one_server_does_not_know_another_is_asked_for() {
+    let mut story = Story::connected();
+    story.ask(1, OpCode::WhoAmI);
+    story.sent();
+    story.reply(1, -1, ErrorCode::Unimplemented);
+    story.session.lost();
+    assert_eq!(
+        story.effects(),
+        ["Connected", "1: Unsupported(WhoAmI)", "Suspended"]
+    );
+    // Nobody knows yet where the next connection leads to.
+    story.ask(2, OpCode::WhoAmI);
+    assert!(story.effects().is_empty());
+    story.connect_to(OTHER_SERVER);
+    assert_eq!(story.sent(), [(2, OpCode::WhoAmI)]);
+    story.reply(2, 1, ErrorCode::Ok);
+    assert_eq!(story.effects(), ["Connected", "2: 0"]);
+}
+
+#[test]
+fn a_server_that_closed_because_of_what_it_does_not_know_is_not_asked_again() {
+    let mut story = Story::connected();
+    story.ask(1, OpCode::WhoAmI);
+    story.sent();
+    story.reply(1, -1, ErrorCode::Unimplemented);
+    story.session.lost();
+    story.ask(2, OpCode::WhoAmI);
+    story.ask(3, OpCode::Sync);
+    story.effects();
+    story.connect();
+    assert_eq!(story.sent(), [(2, OpCode::Sync)]);
+    assert_eq!(story.effects(), ["2: Unsupported(WhoAmI)", "Connected"]);
+    // It went away for another reason: it may come back as a newer one.
+    story.session.lost();
+    story.effects();
+    story.connect();
+    story.ask(4, OpCode::WhoAmI);
+    assert_eq!(story.sent(), [(3, OpCode::WhoAmI)]);
+}
+
+#[test]
+fn a_watch_that_nobody_wants_costs_an_old_server_no_second_connection() {
+    let mut story = Story::connected();
+    story.ask_watched(1, OpCode::GetData, 1, WatchKind::Data);
+    story.ask_watched(2, OpCode::GetChildren2, 2, WatchKind::Child);
+    story.sent();
+    story.reply(1, 1, ErrorCode::Ok);
+    story.reply(2, 1, ErrorCode::Ok);
+    story.session.unwatch(story.now, WatchId(1));
+    story.session.unwatch(story.now, WatchId(2));
+    assert_eq!(story.sent(), [(3, OpCode::RemoveWatches)]);
+    story.reply(3, -1, ErrorCode::Unimplemented);
+    story.session.lost();
+    story.connect_to(OTHER_SERVER);
+    story.ask_watched(3, OpCode::GetData, 3, WatchKind::Data);
+    story.sent();
+    story.reply(4, 1, ErrorCode::Ok);
+    story.session.unwatch(story.now, WatchId(3));
+    assert!(story.sent().is_empty());
+}
+
+#[test]
 fn identities_and_watches_precede_requests_after_a_reconnect() {
     let mut story = Story::connected();
     story
@@ -207,7 +269,7 @@ fn a_refused_session_is_expired_for_good() {
     story.session.lost();
     story.ask(2, OpCode::Sync);
     story.effects();
-    story.session.opened(story.now, at(10).0);
+    story.session.opened(story.now, SERVER, at(10).0);
     let mut out = Vec::new();
     ConnectResponse::Refused.encode(Some(false), &mut out);
     story.frame(&out);
@@ -291,12 +353,12 @@ fn a_session_of_a_read_only_server_begins_anew_elsewhere() {
         read_only: true,
         ..settings()
     });
-    story.session.opened(story.now, at(10).0);
+    story.session.opened(story.now, SERVER, at(10).0);
     story.sent_bytes();
     story.accept(true);
     assert_eq!(story.effects(), ["ReadOnly"]);
     story.session.lost();
-    story.session.opened(story.now, at(10).0);
+    story.session.opened(story.now, SERVER, at(10).0);
     let hello = story.sent_bytes();
     let request = ConnectRequest::decode(&hello[4..]).unwrap();
     assert_eq!(
@@ -306,7 +368,7 @@ fn a_session_of_a_read_only_server_begins_anew_elsewhere() {
     story.accept(false);
     assert_eq!(story.effects(), ["Suspended", "Connected"]);
     story.session.lost();
-    story.session.opened(story.now, at(10).0);
+    story.session.opened(story.now, SERVER, at(10).0);
     let hello = story.sent_bytes();
     assert_eq!(
         ConnectRequest::decode(&hello[4..]).unwrap().session,
@@ -399,7 +461,9 @@ fn nothing_is_believed_of_a_connection_that_is_given_up() {
 #[test]
 fn a_server_that_does_not_accept_the_session_has_its_patience_and_no_more() {
     let mut story = Story::new(settings());
-    story.session.opened(story.now, Duration::from_secs(7));
+    story
+        .session
+        .opened(story.now, SERVER, Duration::from_secs(7));
     story.sent_bytes();
     assert_eq!(story.session.wake_at(), Some(at(7)));
     story.tick(6);
@@ -412,7 +476,9 @@ fn a_server_that_does_not_accept_the_session_has_its_patience_and_no_more() {
 #[test]
 fn closing_before_there_is_a_session_waits_for_none() {
     let mut story = Story::new(settings());
-    story.session.opened(story.now, Duration::from_secs(7));
+    story
+        .session
+        .opened(story.now, SERVER, Duration::from_secs(7));
     story.session.close(story.now, 1);
     story.session.lost();
     assert_eq!(story.effects(), ["1: 0", "Closed"]);
