@@ -92,10 +92,11 @@ def meets(program, port, made):
     assert "identity x509:CN=client" in lines, lines
 
 
-def is_refused(program, hosts, *files):
+def is_refused(reason, program, hosts, *files):
     status, lines = speak(program, hosts, *files)
-    # No attempt succeeded within the time: nothing was sent.
-    assert status == 1 and lines == ["Error: NotSent"], lines
+    # No attempt succeeded within the time, and who waited learns why.
+    assert status == 1 and len(lines) == 1 and lines[0].startswith(f'Error: Unreachable {{ server: "{hosts}", why: "'), lines
+    assert reason in lines[0], lines
 
 
 def run():
@@ -113,10 +114,10 @@ def run():
             report.server = server
             own = made.path("client.pem"), made.path("client.key")
             report.case("both are who they say", meets, program, port, made)
-            report.case("a server of a strange root", is_refused, program, f"localhost:{port}", made.path("stranger.pem"), *own)
-            report.case("a server of another name", is_refused, program, f"127.0.0.1:{port}", made.path("root.pem"), *own)
-            report.case("a client without a certificate", is_refused, program, f"localhost:{port}", made.path("root.pem"))
-            report.case("a port without TLS", is_refused, program, f"localhost:{server.port}", made.path("root.pem"), *own)
+            report.case("a server of a strange root", is_refused, "UnknownIssuer", program, f"localhost:{port}", made.path("stranger.pem"), *own)
+            report.case("a server of another name", is_refused, "not valid for name", program, f"127.0.0.1:{port}", made.path("root.pem"), *own)
+            report.case("a client without a certificate", is_refused, "", program, f"localhost:{port}", made.path("root.pem"))
+            report.case("a port without TLS", is_refused, "eof", program, f"localhost:{server.port}", made.path("root.pem"), *own)
     return report.finish()
 
 

@@ -198,6 +198,7 @@ impl Builder {
                 timeout: self.session.timeout,
                 server: None,
                 zxid: Zxid::ZERO,
+                trouble: None,
                 listeners: Vec::new(),
             }),
             waiting: AtomicUsize::new(0),
@@ -229,7 +230,7 @@ impl Builder {
         })
     }
 
-    /// Makes the client and waits until its session is there.
+    /// Makes the client and waits until its session is there. [`Error::Unreachable`] tells why it is not there in time.
     pub async fn connect(&self, hosts: &str) -> Result<Client, Error> {
         let client = self.open(hosts)?;
         let mut states = client.states();
@@ -247,7 +248,7 @@ impl Builder {
         match timeout(patience, connected).await {
             Ok(Ok(())) => Ok(client),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::NotSent),
+            Err(_) => Err(client.shared.status.unreachable()),
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use crate::builder::Builder;
 use crate::call::{Call, Question, read_body};
 use crate::chroot::Root;
-use crate::connection::{Ask, Command, Interest};
+use crate::connection::{Ask, Command, Interest, Trouble};
 use crate::error::Error;
 use crate::session::Reply;
 use crate::state::{State, States};
@@ -79,6 +79,8 @@ pub(crate) struct Shown {
     pub(crate) timeout: Duration,
     pub(crate) server: Option<SocketAddr>,
     pub(crate) zxid: Zxid,
+    /// Why the last attempt to connect came to nothing.
+    pub(crate) trouble: Option<Trouble>,
     pub(crate) listeners: Vec<mpsc::UnboundedSender<State>>,
 }
 
@@ -253,6 +255,14 @@ impl Client {
 }
 
 impl Status {
+    /// Why there is no connection yet.
+    pub(crate) fn unreachable(&self) -> Error {
+        match self.shown.lock().trouble.clone() {
+            Some(Trouble { server, why }) => Error::Unreachable { server, why },
+            None => Error::NotSent,
+        }
+    }
+
     /// Why nothing can be asked any more.
     pub(crate) fn end(&self) -> Error {
         match self.shown.lock().state {

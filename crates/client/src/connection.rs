@@ -1,5 +1,6 @@
 //! The task that owns the session and its socket: it moves bytes and performs effects, and knows no rule.
 
+mod complaints;
 mod dial;
 mod line;
 mod perform;
@@ -19,7 +20,7 @@ use tokio::io::AsyncRead;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::client::Status;
 use crate::error::{Disconnection, Error};
@@ -27,6 +28,8 @@ use crate::sasl::{Mechanism, Mechanisms};
 use crate::session::{Moment, Place, Removal, Reply, Request, Session, WatchId};
 use crate::state::State;
 use crate::watch::Sink;
+use complaints::Complaints;
+pub(crate) use complaints::Trouble;
 pub(crate) use dial::{DialOptions, Dialing};
 use dial::{Found, Peer};
 use line::Line;
@@ -105,6 +108,7 @@ pub(crate) struct Connection {
     /// What `status` says of it.
     shown_zxid: Zxid,
     dialing: Dialing,
+    complaints: Complaints,
     sinks: BTreeMap<WatchId, Sink>,
     begun: Instant,
     max_reply: usize,
@@ -138,6 +142,7 @@ impl Connection {
             status,
             shown_zxid: Zxid::ZERO,
             dialing,
+            complaints: Complaints::default(),
             sinks: BTreeMap::new(),
             begun: Instant::now(),
             max_reply,
@@ -171,8 +176,11 @@ impl Connection {
                 .map_or_else(Default::default, |(id, _)| id);
             if self.session.is_over() {
                 debug!(%server, %session, %why, "connection ended");
-            } else {
+            } else if self.session.state().is_connected() {
                 info!(%server, %session, %why, "connection lost");
+            } else {
+                // The session was not accepted: it never was a connection for anybody.
+                self.complain(peer.name, why.to_string());
             }
             self.session.lost();
             self.status.shown.lock().server = None;
@@ -193,6 +201,8 @@ impl Connection {
     /// A connection to some server, while callers are listened to. `None` when the session is over.
     async fn dial(&mut self) -> Option<(Line, Peer)> {
         while !self.session.is_over() {
+            // What the server gave may be less than what was wished.
+            self.dialing.timeout = self.session.timeout();
             let attempt = self.dialing.next();
             let dialed = async move {
                 tokio::time::sleep(attempt.pause).await;
@@ -200,12 +210,22 @@ impl Connection {
             };
             match self.meanwhile(dialed).await? {
                 Ok(connected) => return Some(connected),
-                Err((host, why)) => {
-                    debug!(host = %host.name, port = host.port, %why, "no connection");
-                }
+                Err((host, why)) => self.complain(host.to_string(), why.to_string()),
             }
         }
         None
+    }
+
+    /// Tells why a server was tried in vain: who waits for a connection, and the log, but not again and again.
+    fn complain(&mut self, server: String, why: String) {
+        let trouble = Trouble { server, why };
+        let Trouble { server, why } = &trouble;
+        if self.complaints.is_news(&trouble) {
+            warn!(%server, %why, "no connection");
+        } else {
+            debug!(%server, %why, "no connection");
+        }
+        self.status.shown.lock().trouble = Some(trouble);
     }
 
     /// Waits for `attempt`; commands are taken and deadlines kept meanwhile. `None` when the session is over before it ends.
@@ -266,6 +286,7 @@ impl Connection {
         };
         if self.session.state().is_connected() && self.now() >= since.after(SETTLED) {
             self.dialing.rounds.held();
+            self.complaints.forget();
         }
         why
     }

@@ -43,6 +43,14 @@ pub enum Error {
     /// The deadline passed, and the request was still waiting for a connection.
     #[error("no server could be reached in time; nothing was sent")]
     NotSent,
+    /// [`Builder::connect`](crate::Builder::connect) has waited long enough, and no server had accepted the session.
+    #[error("no server could be reached in time; the last one, {server}: {why}")]
+    Unreachable {
+        /// The server that was tried last, as the connect string names it.
+        server: String,
+        /// What went wrong there.
+        why: String,
+    },
     /// The deadline passed, and the answer had not come.
     #[error("no answer in time; the outcome is unknown")]
     Timeout,
@@ -175,6 +183,7 @@ impl Error {
             self,
             Self::ConnectionLost
                 | Self::NotSent
+                | Self::Unreachable { .. }
                 | Self::Timeout
                 | Self::Overloaded
                 | Self::Refused {

@@ -1,5 +1,6 @@
 //! Which servers there are: the connect string, and whose turn is next.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::chroot::Root;
@@ -13,6 +14,16 @@ const DEFAULT_PORT: u16 = 2181;
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
+        }
+    }
 }
 
 /// `host[:port][,host[:port]...][/chroot]`: the servers and the view.
@@ -161,6 +172,9 @@ mod tests {
                 ("::1".into(), 2181)
             ]
         );
+        let (hosts, _) = parse("zk1,[::1]:3").unwrap();
+        let shown: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["zk1:2181", "[::1]:3"]);
         assert_eq!(parse("a:1,b/app/x").unwrap().1.name(), "/app/x");
         assert_eq!(parse("a/").unwrap().1.name(), "/");
         for bad in ["", ",", "a:0", "a:x", "a:65536", ":2181", "a//b", "[::1]x"] {

@@ -15,6 +15,7 @@
 mod world;
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +30,7 @@ use rookeeper_proto::request::RequestHeader;
 use rookeeper_proto::response::{self, ConnectResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use world::{World, builder, free_address, reach, soon};
+use world::{Wire, World, builder, free_address, reach, soon};
 
 /// Answers each question with the next list, and the last list for ever.
 #[derive(Debug)]
@@ -220,6 +221,135 @@ async fn a_client_that_is_flooded_with_events_pings_all_the_same() {
     assert!(first - begun < Duration::from_millis(550));
     // Nothing that it says is an answer: it is given up before the session can end.
     reach(&client, State::Suspended).await;
+}
+
+/// What a connection was waited for in vain, and why it did not come.
+async fn in_vain(settings: rookeeper_client::Builder, hosts: &str) -> (String, String) {
+    let settings = settings.connect_timeout(Duration::from_millis(1200));
+    match soon(settings.connect(hosts)).await {
+        Err(Error::Unreachable { server, why }) => (server, why),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_waits_in_vain_for_a_connection_learns_why() {
+    let hosts = free_address().to_string();
+    let (server, why) = in_vain(builder(), &hosts).await;
+    assert_eq!(server, hosts);
+    assert!(why.starts_with("Connection refused"), "{why}");
+
+    let lists = Script::new([vec![]]);
+    let (server, why) = in_vain(builder().resolver(lists), "zk.elsewhere:7").await;
+    assert_eq!(server, "zk.elsewhere:7");
+    assert_eq!(why, "the name cannot be looked up: entity not found");
+
+    let lists = Script::new([vec![]]);
+    let (_, why) = in_vain(builder().resolver(lists), "zk.example:7").await;
+    assert_eq!(why, "the name has no address");
+
+    let closing = false_server(|mut stream| async move { frame(&mut stream).await.map(drop) });
+    let hosts = closing.await.to_string();
+    let (server, why) = in_vain(builder(), &hosts).await;
+    let closed = "the server closed the connection";
+    assert_eq!((server.as_str(), why.as_str()), (hosts.as_str(), closed));
+
+    let hosts = false_server(say_nothing).await.to_string();
+    let brief = builder().session_timeout(Duration::from_millis(500));
+    let (_, why) = in_vain(brief, &hosts).await;
+    assert_eq!(why, "nothing was heard from the server for too long");
+
+    let error = Error::Unreachable {
+        server: "zk1:2181".into(),
+        why,
+    };
+    let text = "no server could be reached in time; the last one, zk1:2181: nothing was heard from the server for too long";
+    assert_eq!(error.to_string(), text);
+}
+
+/// Warnings of the client.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN && metadata.target().contains("client")
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn each_reason_is_a_warning_once_for_each_server() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let closes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&closes);
+    let closing = false_server(move |mut stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move { frame(&mut stream).await.map(drop) }
+    });
+    let (closing, nobody, neither) = (closing.await, free_address(), free_address());
+    let client = builder().open(&format!("{closing},{nobody},{neither}"));
+    let client = client.unwrap();
+    soon(async {
+        while closes.load(Ordering::SeqCst) < 5 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    drop(client);
+    let mut said = warnings.0.lock().unwrap().clone();
+    said.sort();
+    let mut expected = vec![
+        format!("message=no connection server={closing} why=the server closed the connection "),
+        format!("message=no connection server={nobody} why=Connection refused (os error 111) "),
+        format!("message=no connection server={neither} why=Connection refused (os error 111) "),
+    ];
+    expected.sort();
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn an_attempt_has_its_share_of_the_time_that_the_server_gave() {
+    let world = World::new();
+    let silent = false_server(say_nothing).await;
+    // A server gives 4 s at most; half of 60 s would be the end of the session.
+    let settings = builder().session_timeout(Duration::from_secs(60));
+    let wires = [Wire::to(world.address()).await, Wire::to(silent).await];
+    // The silent one is only there when the session is.
+    wires[1].cut();
+    let hosts = format!("{},{}", wires[0].address, wires[1].address);
+    let client = soon(settings.connect(&hosts)).await.unwrap();
+    assert_eq!(client.negotiated_timeout(), Duration::from_secs(4));
+    let session = client.session();
+    wires[1].mend();
+    for _ in 0..3 {
+        client.exists("/").await.unwrap();
+        wires[0].break_once();
+        reach(&client, State::Suspended).await;
+        reach(&client, State::Connected).await;
+        assert_eq!(client.session(), session);
+    }
 }
 
 #[tokio::test]

@@ -82,10 +82,16 @@ fn options() -> TlsOptions {
     options.client_certificate(CLIENT.0, CLIENT.1).unwrap()
 }
 
-async fn refused(hosts: String, options: TlsOptions) {
-    let patience = Duration::from_millis(700);
+async fn refused(hosts: String, options: TlsOptions, reason: &str) {
+    let patience = Duration::from_millis(1500);
     let attempt = builder().tls(options).connect_timeout(patience);
-    assert_eq!(attempt.connect(&hosts).await.unwrap_err(), Error::NotSent);
+    match attempt.connect(&hosts).await {
+        Err(Error::Unreachable { server, why }) => {
+            assert_eq!(server, hosts);
+            assert!(why.contains(reason), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -122,11 +128,15 @@ async fn a_server_is_believed_only_with_the_right_root_and_the_right_name() {
     let numbered = address.to_string();
     let stranger = TlsOptions::trusting(OTHER_ROOT).unwrap();
     let stranger = stranger.client_certificate(CLIENT.0, CLIENT.1).unwrap();
-    refused(named.clone(), stranger.clone()).await;
-    refused(named.clone(), stranger.any_name().unwrap()).await;
-    refused(numbered.clone(), options()).await;
+    let strange = "UnknownIssuer";
+    refused(named.clone(), stranger.clone(), strange).await;
+    refused(named.clone(), stranger.any_name().unwrap(), strange).await;
+    refused(numbered.clone(), options(), "not valid for name").await;
     // Without a certificate of its own the client is not let in.
-    refused(named, TlsOptions::trusting(ROOT).unwrap()).await;
+    let nobody = TlsOptions::trusting(ROOT).unwrap();
+    refused(named, nobody, "CertificateRequired").await;
+    // Who speaks without TLS knows no greeting.
+    refused(world.hosts(), options().any_name().unwrap(), "eof").await;
     let any = options().any_name().unwrap();
     soon(builder().tls(any).connect(&numbered)).await.unwrap();
 }

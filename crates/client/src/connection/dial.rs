@@ -28,7 +28,7 @@ const WRITABLE: &[u8; 2] = b"rw";
 pub(crate) struct Dialing {
     pub(crate) rounds: Rounds,
     pub(crate) backoff: Backoff,
-    /// Wanted timeout of the session: within it, every server should have its turn.
+    /// Timeout of the session: within it, every server should have its turn.
     pub(crate) timeout: Duration,
     /// Addresses of the name that was connected to last.
     pub(crate) addresses: usize,
@@ -54,6 +54,8 @@ pub(super) struct Found {
 /// Who is at the other end.
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// As the connect string has it, with the port.
+    pub(super) name: String,
     pub(super) address: SocketAddr,
     /// How many its name has.
     pub(super) addresses: usize,
@@ -143,7 +145,11 @@ impl Dialing {
 impl Attempt {
     /// Looks the name up, now, and tries every address that it has.
     pub(super) async fn run(&self) -> io::Result<(Line, Peer)> {
-        let mut addresses = self.options.addresses(&self.host, self.limit).await?;
+        let found = self.options.addresses(&self.host, self.limit).await;
+        let mut addresses = found.map_err(|error| {
+            let text = format!("the name cannot be looked up: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
         in_turn(&mut addresses, self.turn, self.first);
         let each = self.limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -151,6 +157,7 @@ impl Attempt {
             match self.options.connect(&self.host, *address, each).await {
                 Ok(line) => {
                     let peer = Peer {
+                        name: self.host.to_string(),
                         address: *address,
                         addresses: addresses.len(),
                     };
