@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Ends the session after what was called before: its ephemerals are gone when this returns. Whatever is called later fails with
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], but who closes a second time waits for the same end, and the end of an expired session is no error.
     pub async fn close(&self) -> Result<(), Error> {
         let (call, answer) = oneshot::channel();
         let sent = self.shared.commands.send(Command::Close(call));

@@ -96,6 +96,8 @@ pub(crate) struct Session<C> {
     interrupted: bool,
     lacks: Lacks,
     closing: bool,
+    /// Who wants the same end as the one who asked for it first.
+    closers: Vec<C>,
     end: Error,
     output: Vec<u8>,
     effects: Vec<Effect<C>>,
@@ -128,6 +130,7 @@ impl<C> Session<C> {
             interrupted: false,
             lacks: Lacks::default(),
             closing: false,
+            closers: Vec::new(),
             end: Error::Closed,
             output: Vec::new(),
             effects: Vec::new(),
@@ -222,6 +225,9 @@ impl<C> Session<C> {
         if self.phase == Phase::Over {
             return self.answer(call, Ok(Reply::empty()));
         }
+        if self.closing {
+            return self.closers.push(call);
+        }
         if self.identity.is_none() && self.phase == Phase::Offline {
             self.finish(State::Closed, Error::Closed);
             return self.answer(call, Ok(Reply::empty()));
@@ -279,6 +285,7 @@ impl<C> Session<C> {
                 self.answer(call, Err(Error::ConnectionLost));
             }
             if flown.op == OpCode::CloseSession {
+                self.answer_closers(&Err(Error::ConnectionLost));
                 return self.finish(State::Closed, Error::Closed);
             }
         }
@@ -374,8 +381,12 @@ impl<C> Session<C> {
             if let Some(call) = stale.call {
                 self.answer(call, Err(Error::NotSent));
             }
+            if stale.op == OpCode::CloseSession {
+                self.answer_closers(&Err(Error::NotSent));
+            }
         }
         if self.closing && !self.flight.is_closing() && self.phase != Phase::Over {
+            self.answer_closers(&Err(Error::Timeout));
             self.finish(State::Closed, Error::Closed);
             self.effects.push(Effect::HangUp(Disconnection::Over));
         }
@@ -420,6 +431,12 @@ impl<C> Session<C> {
         self.effects.push(Effect::Answer(call, answer));
     }
 
+    fn answer_closers(&mut self, answer: &Result<Reply, Error>) {
+        for call in std::mem::take(&mut self.closers) {
+            self.answer(call, answer.clone());
+        }
+    }
+
     fn go(&mut self, state: State) {
         if self.state != state {
             self.state = state;
@@ -443,6 +460,9 @@ impl<C> Session<C> {
         }
         self.phase = Phase::Over;
         self.end = error.clone();
+        // Whoever wanted the end of a session that is not there any more has it.
+        let first = (state == State::Expired).then(|| self.flight.withdraw_close());
+        self.closers.extend(first.flatten());
         for (call, was_sent) in self.flight.clear() {
             let error = if was_sent {
                 &Error::ConnectionLost
@@ -451,6 +471,11 @@ impl<C> Session<C> {
             };
             self.answer(call, Err(error.clone()));
         }
+        let ended = match state {
+            State::AuthFailed => Err(error.clone()),
+            _ => Ok(Reply::empty()),
+        };
+        self.answer_closers(&ended);
         for call in std::mem::take(&mut self.proofs).into_iter().flatten() {
             self.answer(call, Err(error.clone()));
         }
@@ -463,6 +488,8 @@ impl<C> Session<C> {
 
 #[cfg(test)]
 mod lossy;
+#[cfg(test)]
+mod reconnecting;
 #[cfg(test)]
 mod restoring;
 #[cfg(test)]

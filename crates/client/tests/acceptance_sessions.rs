@@ -16,6 +16,7 @@
 mod scene;
 mod world;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rookeeper_client::recipes::mutex::Mutex;
@@ -230,6 +231,68 @@ async fn s103_a_short_cut_costs_nothing_and_a_long_one_the_lock() {
     reach(&holder, State::Expired).await;
     assert!(next.is_held());
     world::children(&other, "/locks/x", 1).await;
+}
+
+#[tokio::test]
+async fn s103_more_watches_than_one_request_could_name_outlive_a_cut() {
+    const EACH: usize = 400;
+    let scene = Scene::new("s103").await;
+    let ((client, wire), other) = (scene.client_by_wire().await, scene.client().await);
+    // Together more than a request may have.
+    let name = |kind: &str, at: usize| format!("/{kind}{at:0>996}");
+    let mut creates = Vec::new();
+    for kind in ["data", "list"] {
+        for at in 0..EACH {
+            let path = name(kind, at);
+            creates.push(other.create(&path, "", &CreateOptions::persistent()));
+        }
+    }
+    for create in creates {
+        create.await.unwrap();
+    }
+    client.sync("/").await.unwrap();
+    let calls: Vec<_> = (0..EACH)
+        .map(|at| {
+            let data = client.data_watched(&name("data", at));
+            let list = client.children_watched(&name("list", at));
+            (data, list, client.exists_watched(&name("none", at)))
+        })
+        .collect();
+    let mut watches = Vec::new();
+    for (data, list, none) in calls {
+        watches.push(data.await.unwrap().1);
+        watches.push(list.await.unwrap().1);
+        watches.push(none.await.unwrap().1);
+    }
+    // Some changes fall into the break, some come after it.
+    let change = async |which: Range<usize>| {
+        let plain = CreateOptions::persistent();
+        let mut calls = Vec::new();
+        for at in which {
+            let child = format!("{}/x", name("list", at));
+            let set = other.set(&name("data", at), "x", -1);
+            let list = other.create(&child, "", &plain);
+            let none = other.create(&name("none", at), "", &plain);
+            calls.push((set, list, none));
+        }
+        for (set, list, none) in calls {
+            assert!(set.await.is_ok() && list.await.is_ok() && none.await.is_ok());
+        }
+    };
+    wire.cut();
+    reach(&client, State::Suspended).await;
+    change(0..EACH / 2).await;
+    wire.mend();
+    reach(&client, State::Connected).await;
+    change(EACH / 2..EACH).await;
+    let kinds = [
+        EventType::NodeDataChanged,
+        EventType::NodeChildrenChanged,
+        EventType::NodeCreated,
+    ];
+    for (watch, kind) in watches.into_iter().zip(kinds.into_iter().cycle()) {
+        assert_eq!(event(watch).await.kind, kind);
+    }
 }
 
 #[tokio::test]

@@ -214,3 +214,31 @@ impl<C> Flight<C> {
         flying.chain(waiting).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_last_xid_comes_the_first() {
+        let mut flight = Flight::<u32>::new(3);
+        flight.xid = i32::MAX - 1;
+        let mut out = Vec::new();
+        for call in 1..=3 {
+            let request = Request {
+                call,
+                op: OpCode::Sync,
+                frame: compose::path(OpCode::Sync, "/"),
+                watch: None,
+                removes: None,
+            };
+            flight.queue(request, Moment::default());
+        }
+        flight.depart(Moment::default(), &mut out, usize::MAX);
+        // Those below 1 have a meaning of their own.
+        for (xid, call) in [(i32::MAX, 1), (1, 2), (2, 3)] {
+            let landed = flight.land(Xid(xid), false).map(|flown| flown.call);
+            assert_eq!(landed, Some(Some(call)), "{xid}");
+        }
+    }
+}

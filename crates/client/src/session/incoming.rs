@@ -175,6 +175,9 @@ impl<C> Session<C> {
             if header.err == ErrorCode::Unimplemented.code() && header.zxid == UNKNOWN_OPERATION {
                 self.lacks.learn(flown.op);
                 Err(Error::Unsupported(flown.op))
+            } else if header.err == ErrorCode::SessionExpired.code() {
+                // A server may know it before the connection ends.
+                Err(Error::SessionExpired)
             } else {
                 Ok(Reply {
                     err: header.err,
