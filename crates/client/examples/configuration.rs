@@ -1,6 +1,7 @@
 //! A configuration centre: every setting is a znode below one root, and whoever uses it learns of each change.
 //!
-//! `configuration HOSTS/ROOT`: prints all settings, then each change. `configuration HOSTS/ROOT NAME VALUE`: changes one.
+//! `configuration localhost:2181/app`: prints all settings below `/app`, then each change, until Ctrl-C.
+//! `configuration localhost:2181/app NAME VALUE`: changes one.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
 use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, Signal};
@@ -9,11 +10,28 @@ use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, Signal};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match &words[..] {
-        [hosts] => follow(&Client::connect(hosts).await?).await?,
-        [hosts, name, value] => set(&Client::connect(hosts).await?, name, value).await?,
-        _ => return Err("configuration HOSTS/ROOT [NAME VALUE]".into()),
+        [hosts] => follow(&open(hosts).await?).await?,
+        [hosts, name, value] => set(&open(hosts).await?, name, value).await?,
+        _ => return Err("usage: configuration HOSTS/ROOT [NAME VALUE]".into()),
     }
     Ok(())
+}
+
+/// A client whose `/` is the root behind the servers. `Client::connect` would take both at once, but then the root must be there.
+async fn open(hosts: &str) -> Result<Client, Error> {
+    let (servers, root) = hosts.split_once('/').unwrap_or((hosts, ""));
+    let client = Client::connect(servers).await?;
+    let mut path = String::new();
+    for name in root.split('/').filter(|name| !name.is_empty()) {
+        path = format!("{path}/{name}");
+        let created = client.create(&path, "", &CreateOptions::persistent());
+        if let Err(error) = created.await
+            && !error.is_node_exists()
+        {
+            return Err(error);
+        }
+    }
+    client.chroot(if path.is_empty() { "/" } else { &path })
 }
 
 /// Sets it, whether it is there or not.
@@ -26,6 +44,7 @@ async fn set(client: &Client, name: &str, value: &str) -> Result<(), Error> {
         }
         other => drop(other?),
     }
+    println!("{path} = {value}");
     client.close().await
 }
 
@@ -38,10 +57,14 @@ async fn follow(client: &Client) -> Result<(), Error> {
             Signal::Event(event) => show(client, &event.path).await?,
             // What is shown stays valid as far as anybody knows; what was missed is read again.
             Signal::Interrupted => println!("the connection is lost"),
-            Signal::Restored => show_all(client).await?,
+            Signal::Restored => {
+                println!("the connection is back");
+                show_all(client).await?;
+            }
         }
     }
-    Ok(())
+    // The watch ends with the session.
+    Err(Error::SessionExpired)
 }
 
 async fn show_all(client: &Client) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Master election: one of several leads, until it stops or its connection is in doubt.
 //!
-//! `election HOSTS NAME`: stands for election under that name. Start several, and stop the one that leads.
+//! `election localhost:2181 alice`: stands for election under that name. Start several, and stop the one that leads with Ctrl-C.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
 use rookeeper_client::recipes::leader_latch::LeaderLatch;
@@ -10,14 +10,19 @@ use rookeeper_client::{Client, Error};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [hosts, name] = &words[..] else {
-        return Err("election HOSTS NAME".into());
+        return Err("usage: election HOSTS NAME".into());
     };
     loop {
         let client = Client::connect(hosts).await?;
-        // A latch ends with its session: with a new one it stands again.
-        match stand(&client, name).await {
-            Error::SessionExpired => println!("the session has expired"),
-            other => return Err(other.into()),
+        println!("{name} stands for election");
+        tokio::select! {
+            // A latch ends with its session: with a new one it stands again.
+            end = stand(&client, name) => match end {
+                Error::SessionExpired => println!("the session has expired"),
+                other => return Err(other.into()),
+            },
+            // The next one leads at once, and not when this session has timed out.
+            _ = tokio::signal::ctrl_c() => return Ok(client.close().await?),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A distributed lock: whoever comes first has it first, and a holder stops when the lock may not be its own any more.
 //!
-//! `lock HOSTS NAME`: waits for the lock, holds it for five seconds, and gives it back. Start several.
+//! `lock localhost:2181 printer`: waits for the lock, holds it for five seconds, and gives it back. Start several: each has its turn,
+//! in the order in which they came, and a release wakes only the next one.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
 use std::time::Duration;
@@ -13,16 +14,17 @@ use tokio::time::sleep;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [hosts, name] = &words[..] else {
-        return Err("lock HOSTS NAME".into());
+        return Err("usage: lock HOSTS NAME".into());
     };
     let client = Client::connect(hosts).await?;
     let mutex = Mutex::new(&client, &format!("/locks/{name}"));
-    if let Some(guard) = mutex.try_lock().await? {
-        println!("nobody had it");
-        guard.release().await?;
-    }
-    println!("in line");
-    let guard = mutex.lock().await?;
+    let guard = match mutex.try_lock().await? {
+        Some(guard) => guard,
+        None => {
+            println!("somebody has it: waiting in line");
+            mutex.lock().await?
+        }
+    };
     tokio::select! {
         () = work(guard.token()) => println!("done"),
         // Others may have it soon: whatever is not finished must not go on.

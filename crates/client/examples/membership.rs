@@ -1,6 +1,6 @@
 //! Group membership: who is there, and each coming and going.
 //!
-//! `membership HOSTS NAME`: joins under that name, and tells of all others until it is stopped.
+//! `membership localhost:2181 alice`: joins under that name, and tells of all others until Ctrl-C. `recipes::group` does it in a line.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
 use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, EventType, Signal};
@@ -11,24 +11,44 @@ const GROUP: &str = "/group";
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [hosts, name] = &words[..] else {
-        return Err("membership HOSTS NAME".into());
+        return Err("usage: membership HOSTS NAME".into());
     };
     let client = Client::connect(hosts).await?;
-    join(&client, name).await?;
-    follow(&client).await?;
-    Ok(())
+    tokio::select! {
+        done = take_part(&client, name) => done?,
+        // It goes now, and not when its session has timed out.
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(client.close().await?)
+}
+
+async fn take_part(client: &Client, name: &str) -> Result<(), Error> {
+    join(client, name).await?;
+    follow(client).await
 }
 
 async fn join(client: &Client, name: &str) -> Result<(), Error> {
-    // Both are on their way at once; they are executed in this order.
-    let group = client.create(GROUP, "", &CreateOptions::container());
-    let member = client.create(&format!("{GROUP}/{name}"), "", &CreateOptions::ephemeral());
-    if let Err(error) = group.await
-        && !error.is_node_exists()
-    {
-        return Err(error);
+    let path = format!("{GROUP}/{name}");
+    loop {
+        // Both are on their way at once; they are executed in this order.
+        let group = client.create(GROUP, "", &CreateOptions::container());
+        let member = client.create(&path, "", &CreateOptions::ephemeral());
+        if let Err(error) = group.await
+            && !error.is_node_exists()
+        {
+            return Err(error);
+        }
+        match member.await {
+            Err(error) if error.is_node_exists() => {}
+            other => return other.map(drop),
+        }
+        // Perhaps this program in an earlier life: a crash is seen when the session has timed out.
+        let (stat, changed) = client.exists_watched(&path).await?;
+        if stat.is_some() {
+            println!("{name} is there already: waiting until that one goes");
+            changed.await?;
+        }
     }
-    member.await.map(drop)
 }
 
 async fn follow(client: &Client) -> Result<(), Error> {
@@ -48,5 +68,6 @@ async fn follow(client: &Client) -> Result<(), Error> {
             Signal::Event(_) | Signal::Interrupted => {}
         }
     }
-    Ok(())
+    // The watch ends with the session, and with it the membership.
+    Err(Error::SessionExpired)
 }

@@ -1,6 +1,6 @@
 //! Numbers that nobody else gets.
 //!
-//! `unique_ids HOSTS COUNT`: takes so many, one by one from the server, and as many from blocks of a thousand.
+//! `unique_ids localhost:2181 5`: takes so many, one by one from the server, and as many from blocks of a thousand.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
 use rookeeper_client::Client;
@@ -10,7 +10,7 @@ use rookeeper_client::recipes::unique_ids::{IdBlocks, SequenceIds};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [hosts, count] = &words[..] else {
-        return Err("unique_ids HOSTS COUNT".into());
+        return Err("usage: unique_ids HOSTS COUNT".into());
     };
     let client = Client::connect(hosts).await?;
     // A write each, without gaps as long as nothing breaks.
