@@ -49,6 +49,63 @@ fn followers(leader: u16) -> Vec<u16> {
     MEMBERS.into_iter().filter(|id| *id != leader).collect()
 }
 
+/// These members answer, and serve nobody, for two ticks.
+async fn none_serves(ensemble: &Ensemble, members: &[u16]) {
+    let begun = Instant::now();
+    while begun.elapsed() < TICK * 2 {
+        for id in members {
+            let said = four_letter_word(ensemble.address(*id), "srvr").await;
+            let text = "This ZooKeeper instance is not currently serving requests";
+            assert!(said.starts_with(text), "{said}");
+        }
+        tokio::time::sleep(TICK / 10).await;
+    }
+}
+
+#[tokio::test]
+async fn s5_of_four_servers_started_one_after_another_the_third_leads() {
+    let mut ensemble = Ensemble::of(4);
+    ensemble.start(1);
+    ensemble.start(2);
+    none_serves(&ensemble, &[1, 2]).await;
+    ensemble.start(3);
+    ensemble.serving().await;
+    assert_eq!(ensemble.leader().await, 3);
+    ensemble.start(4);
+    ensemble.serving().await;
+    for (id, mode) in [
+        (1, "follower"),
+        (2, "follower"),
+        (3, "leader"),
+        (4, "follower"),
+    ] {
+        assert_eq!(ensemble.mode(id).await.as_deref(), Some(mode), "{id}");
+    }
+    // One of four may be lost, a second one not.
+    let client = client_of(&ensemble, &[3]).await;
+    ensemble.stop(4);
+    create(&client, "/a", "").await;
+    let mut states = client.states();
+    ensemble.stop(2);
+    assert_eq!(soon(states.next()).await, Some(State::Suspended));
+}
+
+#[tokio::test]
+async fn s6_of_five_empty_servers_started_one_after_another_the_third_leads() {
+    let mut ensemble = Ensemble::of(5);
+    ensemble.start(1);
+    ensemble.start(2);
+    none_serves(&ensemble, &[1, 2]).await;
+    for id in 3..=5 {
+        ensemble.start(id);
+        ensemble.serving().await;
+        assert_eq!(ensemble.leader().await, 3);
+    }
+    for id in [1, 2, 4, 5] {
+        assert_eq!(ensemble.mode(id).await.as_deref(), Some("follower"));
+    }
+}
+
 #[tokio::test]
 async fn s44_a_session_moves_with_its_ephemerals_when_its_server_dies() {
     let mut ensemble = Ensemble::new().await;

@@ -1,4 +1,4 @@
-//! Three servers inside the test, of which any can be stopped and started again.
+//! Servers of one ensemble inside the test, three unless said otherwise, of which any can be stopped and started again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,19 +32,25 @@ pub struct Ensemble {
 impl Ensemble {
     /// All running, and one of them leading.
     pub async fn new() -> Self {
-        let ports = free_ports(usize::from(MEMBERS) * 3);
+        let mut ensemble = Self::of(MEMBERS);
+        (1..=MEMBERS).for_each(|id| ensemble.start(id));
+        ensemble.serving().await;
+        ensemble
+    }
+
+    /// So many, none of them running.
+    pub fn of(members: u16) -> Self {
+        let ports = free_ports(usize::from(members) * 3);
         let mut ensemble = Self {
             dir: tempfile::tempdir().unwrap(),
             lines: String::new(),
             ports: BTreeMap::new(),
             running: BTreeMap::new(),
         };
-        for (id, ports) in (1..=MEMBERS).zip(ports.chunks(3)) {
+        for (id, ports) in (1..=members).zip(ports.chunks(3)) {
             ensemble.ports.insert(id, ports[2]);
             ensemble.lines += &format!("server.{id}=127.0.0.1:{}:{}\n", ports[0], ports[1]);
         }
-        (1..=MEMBERS).for_each(|id| ensemble.start(id));
-        ensemble.serving().await;
         ensemble
     }
 
@@ -113,7 +119,7 @@ impl Ensemble {
     }
 
     /// What a member says that it is; nothing while it serves nobody.
-    async fn mode(&self, id: u16) -> Option<String> {
+    pub async fn mode(&self, id: u16) -> Option<String> {
         let mut socket = TcpStream::connect(self.address(id)).await.ok()?;
         socket.write_all(b"srvr").await.ok()?;
         let mut text = String::new();
