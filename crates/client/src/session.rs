@@ -193,7 +193,9 @@ impl<C> Session<C> {
             return self.answer(call, Err(end));
         }
         if self.phase == Phase::Online {
-            self.send(now, AUTH_XID, compose::auth(&scheme, &proof));
+            let deadline = now.after(self.settings.request_timeout);
+            let frame = compose::auth(&scheme, &proof);
+            self.flight.queue_silent(OpCode::Auth, frame, deadline);
         }
         self.identities.push((scheme, proof));
         self.proofs.push_back(Some(call));
@@ -277,6 +279,8 @@ impl<C> Session<C> {
         self.phase = Phase::Offline;
         self.output.clear();
         self.restoring = 0;
+        // The next connection begins with all identities.
+        drop(self.flight.withdraw(|op| op == OpCode::Auth));
         for flown in self.flight.lost() {
             if let Some(path) = flown.watch_path() {
                 self.watches.arrived(path);
@@ -374,7 +378,7 @@ impl<C> Session<C> {
         for call in self.flight.overdue(now) {
             self.answer(call, Err(Error::Timeout));
         }
-        for stale in self.flight.stale(now) {
+        for stale in self.flight.stale(now, &mut self.output) {
             if let Some(path) = stale.watch_path() {
                 self.watches.arrived(path);
             }

@@ -9,7 +9,7 @@ use rookeeper_proto::code::OpCode;
 use rookeeper_proto::compose;
 use rookeeper_proto::ids::Xid;
 
-use super::{Moment, Place, Removal, Request, WatchId};
+use super::{AUTH_XID, Moment, Place, Removal, Request, WatchId};
 
 /// A request that waits for its turn.
 #[derive(Debug)]
@@ -107,8 +107,10 @@ impl<C> Flight<C> {
 
     /// Lets requests leave into `out` while there is room on the wire, and until `out` has `limit` bytes.
     pub(crate) fn depart(&mut self, now: Moment, out: &mut Vec<u8>, limit: usize) {
-        while self.flying.len() < self.max_flying && out.len() < limit {
-            let Some(next) = self.waiting.pop_front() else {
+        while out.len() < limit {
+            let has_room = self.flying.len() < self.max_flying;
+            let may_leave = |next: &mut Waiting<C>| has_room || next.flown.op == OpCode::Auth;
+            let Some(next) = self.waiting.pop_front_if(may_leave) else {
                 return;
             };
             self.fly(now, next, out);
@@ -116,6 +118,11 @@ impl<C> Flight<C> {
     }
 
     fn fly(&mut self, now: Moment, mut waiting: Waiting<C>, out: &mut Vec<u8>) {
+        if waiting.flown.op == OpCode::Auth {
+            // Its answers come by themselves, and find who asked without a number.
+            compose::set_xid(&mut waiting.frame, AUTH_XID);
+            return out.extend_from_slice(&waiting.frame);
+        }
         waiting.flown.sent = now;
         self.xid = self.xid.checked_add(1).unwrap_or(1);
         waiting.flown.xid = Xid(self.xid);
@@ -159,11 +166,14 @@ impl<C> Flight<C> {
         late.filter_map(|flown| flown.call.take()).collect()
     }
 
-    /// What waited too long for its turn.
-    pub(crate) fn stale(&mut self, now: Moment) -> Vec<Flown<C>> {
+    /// What waited too long for its turn. An identity leaves into `out` all the same: what is asked later needs it.
+    pub(crate) fn stale(&mut self, now: Moment, out: &mut Vec<u8>) -> Vec<Flown<C>> {
         let mut stale = Vec::new();
         while let Some(late) = self.waiting.pop_front_if(|next| next.flown.deadline <= now) {
-            stale.push(late.flown);
+            match late.flown.op {
+                OpCode::Auth => self.fly(now, late, out),
+                _ => stale.push(late.flown),
+            }
         }
         stale
     }
