@@ -16,7 +16,7 @@ from report import Report, expect, expect_true, main
 
 PROGRAMS = ("acceptance", "acceptance_sessions", "acceptance_recipes")
 ADDRESS = "ROOKEEPER_ACCEPTANCE_SERVER"  # read by crates/client/tests/scene
-TICK_MS = 500
+TICK_MS = 1000
 USUAL_TICK_MS = 2000
 # Uses a server of its own, with settings that no foreign one has.
 OWN_SERVER = ("s89_the_parent_goes_when_nobody_wants_the_lock",)

@@ -24,7 +24,7 @@ use rookeeper_client::{
     Acl, CreateOptions, Error, ErrorCode, EventType, Multi, MultiResult, OpCode, State, perms,
 };
 use rookeeper_proto::compose;
-use scene::{Raw, Scene, create, enlist, event, list, text};
+use scene::{BRIEF, LONG, Raw, Scene, create, enlist, event, list, text};
 use tokio::time::sleep;
 use world::{Wire, builder, reach, soon};
 
@@ -37,7 +37,7 @@ const SET_OVERHEAD: usize = 4 + 4 + 4 + 4 + 4;
 #[tokio::test]
 async fn s65_a_request_may_have_a_megabyte_and_not_one_byte_more() {
     let scene = Scene::new("s65").await;
-    let settings = builder().max_request(2 * MAX_REQUEST);
+    let settings = builder().session_timeout(LONG).max_request(2 * MAX_REQUEST);
     let hosts = format!("{}{}", scene.address(), scene.root());
     let client = soon(settings.connect(&hosts)).await.unwrap();
     create(&client, "/a", "").await;
@@ -137,7 +137,7 @@ async fn s99_client_states() {
     let wire = Wire::to(scene.address()).await;
     wire.cut();
     let hosts = format!("{}{}", wire.address, scene.root());
-    let brief = builder().session_timeout(Duration::from_secs(1));
+    let brief = builder().session_timeout(BRIEF);
     let client = brief.open(&hosts).unwrap();
     let mut states = client.states();
     assert_eq!(client.state(), State::Connecting);
@@ -179,7 +179,7 @@ async fn s102_a_lock_lives_as_long_as_its_session() {
     let mutex = Mutex::new(&holder, "/locks/x");
     let guard = mutex.lock().await.unwrap();
     // There is no time after which a lock is given away.
-    let long = holder.negotiated_timeout() * 3;
+    let long = holder.negotiated_timeout() * 2;
     assert!(
         Mutex::new(&other, "/locks/x")
             .lock_within(long)
@@ -205,7 +205,7 @@ async fn s102_a_lock_lives_as_long_as_its_session() {
 #[tokio::test]
 async fn s103_a_short_cut_costs_nothing_and_a_long_one_the_lock() {
     let scene = Scene::new("s103").await;
-    let ((holder, wire), other) = (scene.client_by_wire().await, scene.client().await);
+    let ((holder, wire), other) = (scene.brief_client_by_wire().await, scene.client().await);
     let session = holder.session();
     let guard = Mutex::new(&holder, "/locks/x").lock().await.unwrap();
     let waiting = Mutex::new(&other, "/locks/x");

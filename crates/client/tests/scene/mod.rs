@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rookeeper_client::{Children, Client, CreateOptions, Event, State, Watch};
+use rookeeper_client::{Builder, Children, Client, CreateOptions, Event, State, Watch};
 use rookeeper_proto::compose;
 use rookeeper_proto::ids::{SessionId, Xid, Zxid};
 use rookeeper_proto::jute::Reader;
@@ -23,8 +23,14 @@ use crate::world::{Wire, World, builder, reach, soon};
 
 /// Names a server that is not ours.
 const FOREIGN: &str = "ROOKEEPER_ACCEPTANCE_SERVER";
+/// Sessions last 2 to 20 s.
+const TICK_MS: u32 = 1000;
+/// Of a client whose session is not to end, however busy the machine is.
+pub const LONG: Duration = Duration::from_secs(20);
+/// Of one whose session is to end soon, and not before the test wants it.
+pub const BRIEF: Duration = Duration::from_secs(3);
 /// The session of a plain connection.
-const RAW_SESSION_MS: i32 = 4000;
+const RAW_SESSION_MS: i32 = 20_000;
 const PASSWORD: [u8; 16] = [0; 16];
 
 /// One scenario's server, and its part of the tree.
@@ -37,7 +43,7 @@ pub struct Scene {
 
 impl Scene {
     pub async fn new(name: &str) -> Self {
-        Self::on(name, World::new).await
+        Self::on(name, || World::with_tick(TICK_MS)).await
     }
 
     /// With a server of the tick that configurations usually have; a foreign one has the tick that it has.
@@ -59,7 +65,9 @@ impl Scene {
             address,
             root,
         };
-        let top = soon(builder().connect(&address.to_string())).await.unwrap();
+        let top = soon(settings().connect(&address.to_string()))
+            .await
+            .unwrap();
         create(&top, &scene.root, "").await;
         top.close().await.unwrap();
         scene
@@ -81,20 +89,20 @@ impl Scene {
 
     pub async fn client_below(&self, path: &str) -> Client {
         let hosts = format!("{}{}{path}", self.address, self.root);
-        soon(builder().connect(&hosts)).await.unwrap()
+        soon(settings().connect(&hosts)).await.unwrap()
     }
 
     pub async fn client_by_wire(&self) -> (Client, Wire) {
         let wire = Wire::to(self.address).await;
         let hosts = format!("{}{}", wire.address, self.root);
-        (soon(builder().connect(&hosts)).await.unwrap(), wire)
+        (soon(settings().connect(&hosts)).await.unwrap(), wire)
     }
 
-    /// The same, with the shortest session that the server gives.
+    /// The same, with a session that ends soon after the wire is cut.
     pub async fn brief_client_by_wire(&self) -> (Client, Wire) {
         let wire = Wire::to(self.address).await;
         let hosts = format!("{}{}", wire.address, self.root);
-        let brief = builder().session_timeout(Duration::from_secs(1));
+        let brief = settings().session_timeout(BRIEF);
         (soon(brief.connect(&hosts)).await.unwrap(), wire)
     }
 
@@ -111,6 +119,11 @@ impl Scene {
             .find_map(|line| line.trim().strip_prefix("tickTime="));
         Duration::from_millis(tick.unwrap().parse().unwrap())
     }
+}
+
+/// Settings of a client.
+fn settings() -> Builder {
+    builder().session_timeout(LONG)
 }
 
 pub async fn four_letter_word(address: SocketAddr, word: &str) -> String {
