@@ -361,18 +361,6 @@ impl<C> Session<C> {
         self.refuse_what_is_lacking();
     }
 
-    /// What waited for a connection, and came to a server that does not know it.
-    fn refuse_what_is_lacking(&mut self) {
-        for flown in self.flight.withdraw(|op| self.lacks.has(op)) {
-            if let Some(path) = flown.watch_path() {
-                self.watches.arrived(path);
-            }
-            if let Some(call) = flown.call {
-                self.answer(call, Err(Error::Unsupported(flown.op)));
-            }
-        }
-    }
-
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Moment) {
         for call in self.flight.overdue(now) {
@@ -490,6 +478,8 @@ impl<C> Session<C> {
     }
 }
 
+#[cfg(test)]
+mod identities;
 #[cfg(test)]
 mod lossy;
 #[cfg(test)]

@@ -223,6 +223,18 @@ impl<C> Session<C> {
         Ok(())
     }
 
+    /// What waited for a connection, and came to a server that does not know it.
+    pub(super) fn refuse_what_is_lacking(&mut self) {
+        for flown in self.flight.withdraw(|op| self.lacks.has(op)) {
+            if let Some(path) = flown.watch_path() {
+                self.watches.arrived(path);
+            }
+            if let Some(call) = flown.call {
+                self.answer(call, Err(Error::Unsupported(flown.op)));
+            }
+        }
+    }
+
     fn end_persistent_watches(&mut self) {
         let persistent: Vec<WatchId> = self
             .watches

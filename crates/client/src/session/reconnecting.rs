@@ -123,49 +123,6 @@ fn what_waits_for_a_connection_keeps_its_deadline() {
 }
 
 #[test]
-fn identities_are_told_again_in_their_order_and_each_answer_finds_who_asked() {
-    let mut story = Story::new(SessionSettings {
-        identities: vec![("digest".into(), b"first".to_vec())],
-        ..settings()
-    });
-    let told = |story: &mut Story| -> Vec<String> {
-        let auths = story.sent_frames().into_iter();
-        auths
-            .filter(|(_, op, _)| *op == OpCode::Auth)
-            .map(|(_, _, body)| {
-                let mut reader = Reader::new(&body);
-                reader.i32().unwrap();
-                reader.string().unwrap();
-                String::from_utf8(reader.buffer().unwrap().unwrap().to_vec()).unwrap()
-            })
-            .collect()
-    };
-    let add = |story: &mut Story, call, proof: &str| {
-        let proof = proof.as_bytes().to_vec();
-        story
-            .session
-            .authenticate(story.now, call, "digest".into(), proof);
-    };
-    add(&mut story, 1, "second");
-    story.connect();
-    assert_eq!(told(&mut story), ["first", "second"]);
-    story.reply(-4, 0, ErrorCode::Ok);
-    assert_eq!(story.effects(), ["Connected"]);
-    add(&mut story, 2, "third");
-    assert_eq!(told(&mut story), ["third"]);
-    story.session.lost();
-    add(&mut story, 3, "fourth");
-    story.connect();
-    assert_eq!(told(&mut story), ["first", "second", "third", "fourth"]);
-    story.effects();
-    for expected in [None, Some("1: 0"), Some("2: 0"), Some("3: 0")] {
-        story.reply(-4, 0, ErrorCode::Ok);
-        let effects = story.effects();
-        assert_eq!(effects.first().map(String::as_str), expected);
-    }
-}
-
-#[test]
 fn a_watch_that_fires_while_others_are_restored_is_used_up() {
     let mut story = Story::connected();
     for (call, path) in [(1, "/first"), (2, "/second")] {

@@ -233,57 +233,6 @@ fn identities_and_watches_precede_requests_after_a_reconnect() {
 }
 
 #[test]
-fn an_identity_comes_behind_what_was_asked_before_and_ahead_of_what_is_asked_after() {
-    let mut story = Story::connected();
-    let (sync, auth) = (OpCode::Sync, OpCode::Auth);
-    let prove = |story: &mut Story, call| {
-        let proof = b"u:p".to_vec();
-        story
-            .session
-            .authenticate(story.now, call, "digest".into(), proof);
-    };
-    for call in 1..=4 {
-        story.ask(call, sync);
-    }
-    prove(&mut story, 5);
-    story.ask(6, sync);
-    assert_eq!(story.sent(), [(1, sync), (2, sync), (3, sync)]);
-    story.reply(1, 1, ErrorCode::Ok);
-    assert_eq!(story.sent(), [(4, sync), (-4, auth)]);
-    prove(&mut story, 7);
-    story.reply(-4, 0, ErrorCode::Ok);
-    story.effects();
-    // On the next connection all of them are told at once, and none of them twice.
-    story.session.lost();
-    story.effects();
-    story.connect();
-    assert_eq!(story.sent(), [(-4, auth), (-4, auth), (5, sync)]);
-    story.reply(-4, 0, ErrorCode::Ok);
-    story.reply(-4, 0, ErrorCode::Ok);
-    assert_eq!(story.effects(), ["Connected", "7: 0"]);
-}
-
-#[test]
-fn an_identity_waits_no_longer_than_a_request_may() {
-    let mut story = Story::connected();
-    for call in 1..=4 {
-        story.ask(call, OpCode::Sync);
-    }
-    story.sent();
-    let proof = b"u:p".to_vec();
-    story
-        .session
-        .authenticate(story.now, 5, "digest".into(), proof);
-    story.now = at(15);
-    story.reply(-2, 1, ErrorCode::Ok);
-    assert!(story.sent().is_empty());
-    story.tick(20);
-    assert_eq!(story.sent()[0], (-4, OpCode::Auth));
-    story.reply(-4, 0, ErrorCode::Ok);
-    assert_eq!(story.effects().last().unwrap(), "5: 0");
-}
-
-#[test]
 fn an_exists_watch_is_left_where_there_is_nothing() {
     let mut story = Story::connected();
     story.ask_watched(1, OpCode::Exists, 1, WatchKind::Exist);
@@ -336,28 +285,6 @@ fn a_refused_session_is_expired_for_good() {
     story.ask(3, OpCode::Sync);
     assert_eq!(story.effects(), ["3: SessionExpired"]);
     assert!(story.session.is_over());
-}
-
-#[test]
-fn a_refused_identity_ends_the_session() {
-    let mut story = Story::new(SessionSettings {
-        identities: vec![("digest".into(), b"u:p".to_vec())],
-        ..settings()
-    });
-    story.connect();
-    story.ask(1, OpCode::Sync);
-    assert_eq!(story.sent(), [(-4, OpCode::Auth), (1, OpCode::Sync)]);
-    story.reply(-4, 0, ErrorCode::AuthFailed);
-    assert_eq!(
-        story.effects(),
-        [
-            "Connected",
-            // It was sent, so nobody knows.
-            "1: ConnectionLost",
-            "AuthFailed",
-            "hang up: the session is over"
-        ]
-    );
 }
 
 #[test]
