@@ -141,6 +141,19 @@ impl Console {
         }
     }
 
+    /// Prints lines of a log at once: as a complaint, or beside a line that is being typed.
+    pub fn log(&self, text: &str) {
+        let typing = lock(&self.typing);
+        match &*typing {
+            Some(editor) if editor.send(data_text::visible(text)).is_ok() => {}
+            _ => {
+                drop(typing);
+                self.flush();
+                self.raw_err(&data_text::visible(text));
+            }
+        }
+    }
+
     /// From now on events go to a line editor, or to the stream again.
     pub fn set_typing(&self, editor: Option<Sender<String>>) {
         *lock(&self.typing) = editor;

@@ -36,6 +36,7 @@ pub mod path_text;
 pub mod progress;
 mod reach;
 pub mod run;
+pub mod session_log;
 pub mod shell;
 pub mod start;
 pub mod stat_block;

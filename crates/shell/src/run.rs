@@ -72,6 +72,9 @@ async fn serve(start: &Start, console: &Arc<Console>) -> u8 {
         }
     };
     shell.set_format(start.format);
+    if start.logs {
+        shell.start_log();
+    }
     if start.waits
         && let Err(failure) = shell.wait_for_session().await
     {

@@ -22,7 +22,7 @@ use crate::failure::{At, Failure, SUCCESS};
 use crate::history::History;
 use crate::interrupt::Interrupt;
 use crate::options::Parsed;
-use crate::{path_text, reach, stat_block, words};
+use crate::{path_text, reach, session_log, stat_block, words};
 
 /// How long a prompt waits for a session that is about to be there.
 const SETTLING: Duration = Duration::from_millis(500);
@@ -85,6 +85,7 @@ pub struct Shell {
     session: Option<Session>,
     format: Option<Format>,
     zone: TimeZone,
+    logs: bool,
     has_ended: bool,
     /// The lines that were run.
     pub history: History,
@@ -116,9 +117,23 @@ impl Shell {
             session: Some(session),
             format: None,
             zone: TimeZone::system(),
+            logs: false,
             has_ended: false,
             history: History::default(),
         })
+    }
+
+    /// From now on the sessions are told of as a log; this one and where it is opened first.
+    pub fn start_log(&mut self) {
+        self.logs = true;
+        session_log::tell_environment(&self.console);
+        self.log_session();
+    }
+
+    fn log_session(&self) {
+        if let Some(session) = self.session.as_ref().filter(|_| self.logs) {
+            session_log::follow(&self.console, &self.target, &session.whole);
+        }
     }
 
     /// From now on every command that can shows its results like this.
@@ -273,6 +288,7 @@ impl Shell {
         self.arrivals.add_session(&session.whole);
         self.session = Some(session);
         self.target = target;
+        self.log_session();
         self.settle().await;
         Ok(())
     }

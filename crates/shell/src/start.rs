@@ -7,6 +7,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 use crate::document::Format;
+use crate::session_log;
 use crate::shell::Target;
 use crate::tls::{TlsFault, TlsProperties};
 
@@ -50,6 +51,8 @@ pub struct Start {
     pub keeps_alive: bool,
     /// Whether nothing is said of connections.
     pub is_quiet: bool,
+    /// Whether the log of the session is wanted.
+    pub logs: bool,
     /// Whether the usage is all that is wanted.
     pub wants_help: bool,
     /// How results are shown.
@@ -135,6 +138,7 @@ impl Start {
             echoes: false,
             keeps_alive: false,
             is_quiet: false,
+            logs: false,
             wants_help: false,
             format: None,
             command: Vec::new(),
@@ -191,6 +195,9 @@ impl Start {
 
     fn property(&mut self, name: &str, value: &str, tls: &mut TlsProperties) {
         tls.note(name, value);
+        if name == session_log::THRESHOLD {
+            self.logs = session_log::is_wanted(value);
+        }
         if name == LOGIN {
             let told = format!("{LOGIN}: this shell has no SASL; the session goes without");
             self.complaints.push(told);

@@ -42,7 +42,7 @@ mod stat;
 mod sync;
 mod top;
 mod tree;
-mod version;
+pub(crate) mod version;
 mod watch;
 mod who_am_i;
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::shell::Shell;
 
 /// The version of ZooKeeper whose shell this one is like, and our own with dashes, since tools read the text up to a comma.
-const VERSION: &str = concat!(
+pub(crate) const VERSION: &str = concat!(
     "3.9.3-rookeeper-",
     env!("CARGO_PKG_VERSION_MAJOR"),
     "-",

@@ -1,0 +1,2 @@
+def play(report, options, program):
+    pass
