@@ -159,6 +159,8 @@ class Member(ServerProcess):
 class Ensemble:
     """Members by server id. `observers`: which of `sids` are observers. `config`, `settings`: further lines and -D words."""
 
+    member_class = Member
+
     def __init__(self, binary, sids, observers=(), config=None, settings=None, place=None):
         self.binary = os.path.abspath(binary)
         self.work_dir = tempfile.mkdtemp(prefix="rookeeper-ensemble-")
@@ -168,7 +170,7 @@ class Ensemble:
         self.settings = dict(settings or {})
         self.members = {}
         for sid in sids:
-            self.members[sid] = Member(self, sid, sid in observers, **(place(sid) if place else {}))
+            self.members[sid] = self.member_class(self, sid, sid in observers, **(place(sid) if place else {}))
 
     def __getitem__(self, sid):
         return self.members[sid]
