@@ -597,6 +597,8 @@ def run():
         play(report, options.only, make, program, NEW)
         play(report, options.only, make, program, COUNTERS)
         shell_ensemble.play(report, options, program)
+        if options.server == "java":
+            shell_ensemble.play_members(report, options, program)
     return report.finish()
 
 
