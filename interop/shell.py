@@ -2,7 +2,8 @@
 """What users do in the shell, with ours: the acceptance scenarios S30 to S66 by their numbers, on a terminal or on a pipe.
 
 Each case is one scenario, and checks each sentence of what is expected there. Those that need several servers are in
-`shell_ensemble.py`; `shell_driver.py` types and reads.
+`shell_ensemble.py`; `shell_driver.py` types and reads. With `--server java` the shell also speaks TLS (`shell_tls.py`), and changes the
+members of an ensemble.
 """
 
 import base64
@@ -17,6 +18,7 @@ from kazoo.client import KazooClient
 
 import servers
 import shell_ensemble
+import shell_tls
 from report import Report, expect, expect_true, main, wait_until
 from servers import four_letter_word
 from shell_driver import PROMPT, SHELL_SECONDS, Program, Script, Terminal, one_shot, stat_of
@@ -469,6 +471,7 @@ def access_and_quota(world):
         expect(shell.say("delquota /q"), [])
         expect(shell.say("listquota /q"), [limits, "quota for /q does not exist."])
         expect(shell.say("delquota /q"), ["Quota does not exist for /q"])
+        expect([shell.say("delete /mine"), shell.say("deleteall /q")], [[], []])
 
 
 def lines_again(world):
@@ -501,6 +504,59 @@ def lines_again(world):
         shell.await_line(lambda line: "(CLOSED)" in line)
         expect(shell.enter("ls /"), ["Not connected"])
         expect(shell.end(), 1)
+
+
+def completion(world):
+    """TAB completes as recorded in testdata/shell/tab-completion.txt"""
+    with world.script() as shell:
+        for name in ("m1", "m2", "m3", "m4", "m5", "m8", "m9"):
+            shell.create(f"/{name}")
+        client = KazooClient(world.server.address)
+        client.start(SHELL_SECONDS)
+        client.create("/m 7", b"")
+        client.stop()
+        client.close()
+    with world.terminal() as shell:
+        shell.await_prompt(0)
+        shell.keys("cre\t")
+        shell.await_line(lambda line: line.endswith("0] create"))
+        expect_true(shell.column() == len(shell.lines()[-1]) + 1, "a blank behind a command that is the only one")
+        shell.keys(' /tabx "1"\r')
+        shell.await_prompt(1)
+        shell.keys("ls /zoo\t")
+        shell.await_line(lambda line: line.endswith("1] ls /zookeeper"))
+        expect(shell.column(), len(shell.lines()[-1]) + 1, "a blank behind the only child")
+        shell.keys("\r")
+        shell.await_prompt(2)
+        before = len(shell.lines())
+        shell.keys("\r")
+        shell.await_line(lambda _: len(shell.lines()) == before + 1)
+        shell.await_prompt(2)
+        shell.keys("his\t\r")
+        shell.await_prompt(3)
+        expect([line.rstrip() for line in shell.lines()[before + 1:-1]], ['0 - create  /tabx "1"', "1 - ls /zookeeper", "2 - history"])
+        before = len(shell.lines())
+        shell.keys("ge\t")
+        shell.await_line(lambda line: line.endswith("3] get") and len(shell.lines()) > before)
+        expect(candidates(shell.lines()[before:-1]), ["get", "getAcl", "getAllChildrenNumber", "getEphemerals"])
+        shell.keys("\x15ls /m\t")
+        shell.await_line(lambda line: line.endswith("3] ls /m") and "m9" in "".join(shell.lines()[-4:-1]))
+        before = max(number for number, line in enumerate(shell.lines()) if line.endswith("ls /m") and number < len(shell.lines()) - 1)
+        expect(candidates(shell.lines()[before + 1:-1]), ["m 7", "m1", "m2", "m3", "m4", "m5", "m8", "m9"])
+        # Nothing matches: nothing happens.
+        shell.keys("/none\t\t")
+        shell.keys("x")
+        shell.await_line(lambda line: line.endswith("3] ls /m/nonex"))
+        # Ctrl-C clears the line.
+        shell.keys("\x03")
+        shell.await_prompt(3)
+        shell.end()
+    world.once("deleteall", "/tabx")
+
+
+def candidates(lines):
+    """What stands in columns, by columns."""
+    return sorted(word for line in lines for word in re.split(r"\s{2,}", line.strip()))
 
 
 # Large and binary data
@@ -569,7 +625,7 @@ NEW = (list_of_a_new_server, lists_are_sorted, create_without_data, empty_data, 
        zxids_are_consecutive, owner_of_a_normal_node, owner_of_an_ephemeral, failed_writes, hello_zookeeper, get_and_set, parent_is_absent,
        node_is_there, old_names, help_lists)
 COUNTERS = (counters, counters_go_on, what_stays, first_lines, session_lines, ends_of_sessions, other_data, sync_is_ok, child_watch,
-            data_watch, old_watches, access_lists, access_and_quota, lines_again, one_megabyte, all_bytes)
+            data_watch, old_watches, access_lists, access_and_quota, lines_again, completion, one_megabyte, all_bytes)
 
 
 def play(report, only, make, program, cases):
@@ -599,6 +655,7 @@ def run():
         shell_ensemble.play(report, options, program)
         if options.server == "java":
             shell_ensemble.play_members(report, options, program)
+            shell_tls.play(report, options, program)
     return report.finish()
 
 

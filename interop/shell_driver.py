@@ -8,14 +8,12 @@ import fcntl
 import os
 import pty
 import re
-import signal
 import struct
 import subprocess
 import termios
 import threading
-import time
 
-from report import expect, expect_true, wait_until
+from report import expect, expect_true
 
 SHELL_SECONDS = 30
 COLUMNS, ROWS = 220, 50  # wide enough that no line wraps
@@ -67,13 +65,31 @@ class Process:
     def __init__(self):
         self.text = ""
         self._taken = 0
+        self._more = threading.Condition()
+
+    def _print(self, text):
+        with self._more:
+            self.text += text
+            self._more.notify_all()
+
+    def _await(self, look, what):
+        """Waits until `look()` finds something in what was printed. Returns it."""
+        found = None
+
+        def has_come():
+            nonlocal found
+            found = look()
+            return found
+        with self._more:
+            expect_true(self._more.wait_for(has_come, SHELL_SECONDS), f"not within {SHELL_SECONDS} s: {what()}")
+        return found
 
     def events(self, part=""):
         """Events that came by now and hold this text."""
         return [event for event in EVENT.findall(self.seen()) if part in event]
 
     def await_events(self, count, part):
-        wait_until(lambda: len(self.events(part)) >= count, SHELL_SECONDS, f"{count} events {part!r}; printed was {self.seen()[-2000:]!r}")
+        self._await(lambda: len(self.events(part)) >= count, lambda: f"{count} events {part!r}; printed was {self.seen()[-2000:]!r}")
         found = self.events(part)
         expect(len(found), count, f"events {part!r}")
         return found
@@ -103,7 +119,7 @@ class Script(Process):
 
     def _read(self):
         while chunk := self.process.stdout.read(65536):
-            self.text += chunk.decode("utf-8", "backslashreplace")
+            self._print(chunk.decode("utf-8", "backslashreplace"))
 
     def seen(self):
         return self.text
@@ -114,7 +130,8 @@ class Script(Process):
     def say(self, line):
         """Types a line. Returns the lines it printed, without events and the shell's log."""
         self.process.stdin.write(f"{line}\n{MARKER}\n".encode())
-        mark = wait_until(lambda: MARK.search(self.text, self._taken), SHELL_SECONDS, f"an answer to {line[:80]!r}; printed was {self.text[-2000:]!r}")
+        mark = self._await(lambda: MARK.search(self.text, self._taken),
+                           lambda: f"an answer to {line[:80]!r}; printed was {self.text[-2000:]!r}")
         said = self.text[self._taken:mark.start()]
         self._taken = mark.end()
         return LOG_LINE.sub("", EVENT.sub("", said)).splitlines()
@@ -156,11 +173,12 @@ class Terminal(Process):
                 # A character may be cut by the end of the chunk.
                 for end in range(len(pending), max(len(pending) - 4, -1), -1):
                     try:
-                        self.text += pending[:end].decode()
-                        pending = pending[end:]
-                        break
+                        text = pending[:end].decode()
                     except UnicodeDecodeError:
                         continue
+                    self._print(text)
+                    pending = pending[end:]
+                    break
         except OSError:
             pass  # the shell is gone
 
@@ -171,16 +189,17 @@ class Terminal(Process):
         """All lines that were ever on the screen, as they look now."""
         return Screen(self.text).lines
 
+    def column(self):
+        """Where the cursor is."""
+        return Screen(self.text).column
+
     def keys(self, keys):
         os.write(self._master, keys.encode())
 
     def await_line(self, wanted, what=None):
         """Waits until the last line looks like that: a text, or what a function says of it. Returns it."""
         looks = wanted if callable(wanted) else lambda line: line == wanted
-        try:
-            wait_until(lambda: looks(self.lines()[-1]), SHELL_SECONDS, what or repr(wanted))
-        except AssertionError as error:
-            raise AssertionError(f"{error}; the screen ends with {self.lines()[-12:]}") from None
+        self._await(lambda: looks(self.lines()[-1]), lambda: f"{what or repr(wanted)}; the screen ends with {self.lines()[-12:]}")
         return self.lines()[-1]
 
     def await_prompt(self, number, state="CONNECTED"):

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::VerifierBuilderError;
@@ -87,6 +90,22 @@ impl TlsOptions {
     fn rebuild(mut self) -> Result<Self, TlsError> {
         self.config = Arc::new(config(&self.roots, self.identity.as_ref(), self.any_name)?);
         Ok(self)
+    }
+
+    /// Shakes hands over `stream` with the server of this name, and listens for `patience` whether the server is content too: the
+    /// refusal of a client comes after the handshake. For telling why there is no session; the connection ends with it.
+    pub async fn try_out(
+        &self,
+        name: &str,
+        stream: TcpStream,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let mut stream = self.encrypt(name, stream).await?;
+        match timeout(patience, stream.read_u8()).await {
+            Ok(Err(error)) => Err(error),
+            // A server that is content waits for us.
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// Shakes hands over `stream` with the server of this name.

@@ -32,6 +32,8 @@ const SILENCE: Duration = Duration::from_millis(300);
 const INTERRUPT_GRACE: Duration = Duration::from_millis(500);
 /// What is to be said when servers accept connections and give no session.
 const NO_SESSION: &str = "no session in time";
+/// The same when connections are plain: to a port that expects encrypted ones it looks like that.
+const NO_PLAIN_SESSION: &str = "no session in time; a port for TLS needs -secure";
 /// How long the end of a session may take; past it the server ends it after the session's timeout.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -64,6 +66,13 @@ impl Target {
         let whole = builder.open(servers)?;
         let view = whole.chroot(&chroot)?;
         Ok(Session { whole, view })
+    }
+
+    const fn no_session(&self) -> &'static str {
+        match self.tls {
+            Some(_) => NO_SESSION,
+            None => NO_PLAIN_SESSION,
+        }
     }
 }
 
@@ -231,11 +240,11 @@ impl Shell {
             return outcome.map(|()| client);
         }
         let asked = async {
-            match reach::complaints(&self.target.hosts).await {
+            match reach::complaints(&self.target).await {
                 Some(why) => why,
                 None => {
                     tokio::time::sleep(self.target.timeout).await;
-                    NO_SESSION.to_owned()
+                    self.target.no_session().to_owned()
                 }
             }
         };
@@ -270,10 +279,10 @@ impl Shell {
         if let Ok(outcome) = timeout(self.target.timeout, wait(client)).await {
             return outcome;
         }
-        let why = reach::complaints(&self.target.hosts).await;
+        let why = reach::complaints(&self.target).await;
         Err(Failure::Unreachable {
             path: String::new(),
-            why: why.unwrap_or_else(|| NO_SESSION.to_owned()),
+            why: why.unwrap_or_else(|| self.target.no_session().to_owned()),
         })
     }
 

@@ -37,6 +37,14 @@ pub enum TlsFault {
     /// A store of Java.
     #[error("{}: not a PEM file; keytool -exportcert -rfc and openssl pkcs12 make one of a Java store", .0.display())]
     NotPem(PathBuf),
+    /// What is in the file with our own certificate.
+    #[error("{}: {error}; it must hold our certificate, those above it, and the key", path.display())]
+    Own {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: TlsError,
+    },
     /// What is in a file.
     #[error("{}: {error}", path.display())]
     Content {
@@ -81,7 +89,10 @@ impl TlsProperties {
             let text = pem(path)?;
             options = options
                 .client_certificate(&text, &text)
-                .map_err(content(path))?;
+                .map_err(|error| TlsFault::Own {
+                    path: path.clone(),
+                    error,
+                })?;
         }
         if self.any_name {
             options = options.any_name().map_err(content(trust))?;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Zoned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -61,36 +62,65 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let count: usize = call.number(COUNT.name)?.unwrap_or(usize::MAX);
     let seconds: u64 = call.number(SECONDS.name)?.unwrap_or(PAUSE_SECONDS);
     let pause = Duration::from_secs(seconds.clamp(1, LONGEST_PAUSE_SECONDS));
-    let mut members: Vec<Member> = servers(shell).await.into_iter().map(Member::new).collect();
+    let (servers, unknown) = servers(shell).await;
+    let mut members: Vec<Member> = servers.into_iter().map(Member::new).collect();
     for picture in 0..count {
         if picture > 0 {
             sleep(pause).await;
         }
         look(&mut members).await;
         shell.check()?;
-        if format == Format::Table {
+        let is_screen = format == Format::Table && shell.console().is_terminal();
+        if is_screen {
             shell.console().clear_screen();
+            shell.out(&heading(&members, pause));
         }
         shell.out(&render(&members, format));
+        if is_screen && unknown > 0 {
+            shell.out(&format!(
+                "\n{unknown} more in the configuration, which does not tell their ports for clients: name them with -server\n"
+            ));
+        }
         shell.console().flush();
     }
     Ok(())
 }
 
-/// The servers that the configuration names for clients; those the session was opened with if it names none.
-async fn servers(shell: &Shell) -> Vec<String> {
-    let known = shell.servers();
-    let Ok((client, _)) = shell.connected_whole("/").await else {
-        return known;
-    };
-    let Ok(data) = client.data(config::NODE).await else {
-        return known;
-    };
-    let text = String::from_utf8_lossy(&data.bytes);
-    let named: Vec<String> = config::servers(&text).filter_map(address).collect();
-    if named.is_empty() { known } else { named }
+/// What stands above a table that is drawn again and again.
+fn heading(members: &[Member], pause: Duration) -> String {
+    let answering = members.iter().filter(|member| member.now.is_ok()).count();
+    format!(
+        "{}  {answering} of {} servers answer; every {} s, Ctrl-C ends\n\n",
+        Zoned::now().strftime("%H:%M:%S"),
+        members.len(),
+        pause.as_secs()
+    )
 }
 
+/// The servers to ask, and how many members there are besides whose addresses are not known.
+async fn servers(shell: &Shell) -> (Vec<String>, usize) {
+    let known = shell.servers();
+    let text = configuration(shell).await.unwrap_or_default();
+    chosen(known, &text)
+}
+
+async fn configuration(shell: &Shell) -> Option<String> {
+    let (client, _) = shell.connected_whole("/").await.ok()?;
+    let data = client.data(config::NODE).await.ok()?;
+    Some(String::from_utf8_lossy(&data.bytes).into_owned())
+}
+
+/// The members, if the configuration names all of them for clients. A server whose port for clients is not in its line may know
+/// its own, and that of no other: then those that the session was opened with.
+fn chosen(known: Vec<String>, configuration: &str) -> (Vec<String>, usize) {
+    let members = config::servers(configuration).count();
+    let named: Vec<String> = config::servers(configuration).filter_map(address).collect();
+    if members > 0 && named.len() == members {
+        return (named, 0);
+    }
+    let unknown = members.saturating_sub(known.len());
+    (known, unknown)
+}
 /// The address for clients of a `server.N` value. A server that listens everywhere is asked where its peers find it.
 fn address(server: &str) -> Option<String> {
     let (peers, client) = server.rsplit_once(';')?;
@@ -272,6 +302,35 @@ mod tests {
         };
         assert!(parts.contains(&("in/s", Document::Number(100))));
         assert!(parts.contains(&("behind", Document::Number(3))));
+    }
+
+    #[test]
+    fn the_configuration_is_believed_only_if_it_names_all() {
+        let known = || vec!["a:1".to_owned()];
+        let all = "server.1=a:2:3:participant;b:1\nserver.2=c:2:3:participant;c:1\nversion=0";
+        assert_eq!(chosen(known(), all), (vec!["b:1".into(), "c:1".into()], 0));
+        // What a server says that knows its own port only.
+        let one = "server.1=a:2:3:participant;b:1\nserver.2=c:2:3:participant\nversion=0";
+        assert_eq!(chosen(known(), one), (known(), 1));
+        assert_eq!(chosen(known(), ""), (known(), 0));
+    }
+
+    #[test]
+    fn numbers_stand_right_though_a_server_is_away() {
+        let mut report = Report::parse(ANSWER).unwrap();
+        report.nodes = 123_456;
+        let there = Member {
+            server: "a:1".to_owned(),
+            before: None,
+            now: Ok((Instant::now(), report)),
+        };
+        let away = Member::new("b:1".to_owned());
+        for members in [[&there, &away], [&away, &there]] {
+            let rows = members.map(|member| member.document(0)).to_vec();
+            let table = Document::List(rows).render(Format::Table);
+            let widths: Vec<_> = table.lines().map(|line| line.chars().count()).collect();
+            assert_eq!(widths, [widths[0]; 3], "{table}");
+        }
     }
 
     #[test]

@@ -28,9 +28,9 @@ fn rows(items: &[Document]) -> String {
             .collect();
     };
     let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
-    let right: Vec<bool> = first
+    let right: Vec<bool> = names
         .iter()
-        .map(|(_, value)| matches!(value, Document::Number(_)))
+        .map(|name| is_of_numbers(items, name))
         .collect();
     let mut lines = vec![
         names
@@ -49,6 +49,21 @@ fn rows(items: &[Document]) -> String {
         lines.push(cells.collect());
     }
     aligned(&lines, &right)
+}
+
+/// Whether a column has numbers, and nothing else but gaps.
+fn is_of_numbers(items: &[Document], name: &str) -> bool {
+    let records = items.iter().filter_map(|item| match item {
+        Document::Record(parts) => Some(parts),
+        _ => None,
+    });
+    let values: Vec<_> = records
+        .filter_map(|parts| parts.iter().find(|(known, _)| *known == name))
+        .map(|(_, value)| value)
+        .collect();
+    let is_number = |value: &&Document| matches!(value, Document::Number(_));
+    let is_gap = |value: &&Document| matches!(value, Document::Null);
+    values.iter().any(is_number) && values.iter().all(|value| is_number(value) || is_gap(value))
 }
 
 fn cell(document: &Document) -> String {
