@@ -18,6 +18,8 @@ use crate::walk::Walk;
 
 /// Nodes that are read ahead.
 const AHEAD: usize = 64;
+/// Where a server keeps quotas and its configuration.
+const OF_SERVER: &str = "/zookeeper";
 
 /// What keeps a node alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,28 +78,56 @@ impl Record {
 #[error("{0}: its ACL is hidden from this session; addauth first")]
 struct HiddenAcl(String);
 
+/// How much of a subtree was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Extent {
+    /// Everything.
+    Whole,
+    /// Not what may not be read, which has been told.
+    Part,
+}
+
+impl Extent {
+    /// An error if anything is missing.
+    pub const fn whole(self) -> Result<(), Failure> {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Part => Err(Failure::Told),
+        }
+    }
+}
+
 type Reading = Result<(Data, (Vec<Acl>, Stat)), Error>;
 type Pending = std::pin::Pin<Box<dyn Future<Output = Reading> + Send>>;
 
 /// Reads the subtree at `root`, parents first, and hands each record to `take`. With `only_root` nothing below it.
 ///
-/// Nodes that may not be read are told and passed over; then the outcome is an error.
+/// Nodes that may not be read are told and passed over. What the server keeps below its root is left out, unless the subtree begins
+/// there: it cannot be written back. An error means that reading ended before the end.
 pub async fn read(
     shell: &Shell,
     client: &Client,
     root: &str,
     only_root: bool,
     mut take: impl FnMut(Record) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<Extent, Failure> {
     let mut progress = Progress::new(shell.console(), "nodes read");
     let mut walk = Walk::new(client, root, false);
     let mut pending: VecDeque<(String, Pending)> = VecDeque::new();
-    let mut outcome = Ok(());
+    let mut extent = Extent::Whole;
     let mut is_walking = true;
     while is_walking || !pending.is_empty() {
         if is_walking && pending.len() < AHEAD {
             match walk.next(shell).await? {
                 None => is_walking = false,
+                Some(node) if node.depth == 1 && is_of_server(client, &node.path) => {
+                    walk.skip_below(&node);
+                    shell.note(&format!(
+                        "{} belongs to the server and is left out",
+                        node.path
+                    ));
+                }
                 Some(node) => {
                     is_walking = !only_root;
                     let asked = ask(client, &node.path);
@@ -116,14 +146,21 @@ pub async fn read(
                 if failure.code().is_some() || matches!(failure, Failure::Own(_)) =>
             {
                 shell.err(&failure.to_string());
-                outcome = Err(Failure::Told);
+                extent = Extent::Part;
             }
             Err(failure) => return Err(failure),
         }
         progress.add(1);
     }
-    walk.finish(shell)?;
-    outcome
+    if walk.was_refused() {
+        extent = Extent::Part;
+    }
+    Ok(extent)
+}
+
+/// Whether this is the root of what a server keeps for itself.
+fn is_of_server(client: &Client, path: &str) -> bool {
+    path_text::moved(path, "/", client.root()).is_some_and(|full| full == OF_SERVER)
 }
 
 /// Both requests are sent here.

@@ -105,6 +105,12 @@ impl Walk {
         }
     }
 
+    /// Whether something was passed over that may not be read; that has been told.
+    #[must_use]
+    pub const fn was_refused(&self) -> bool {
+        self.was_refused
+    }
+
     /// How the walk went: an error if something was passed over that the user should know of, which has been told.
     pub fn finish(self, shell: &Shell) -> Result<(), Failure> {
         shell.check()?;

@@ -447,3 +447,100 @@ async fn nobody_is_there_is_told_at_once() {
     let prompt = session.shell.prompt();
     assert_eq!(prompt, format!("[zk: {nowhere}(CONNECTING) 2] "));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_export_is_whole_though_a_node_may_not_be_read() {
+    let (world, mut owner) = with(SMALL_TREE).await;
+    owner.run("addauth digest u:p").await;
+    owner.run("setAcl /a/b auth::cdrwa").await;
+    let mut session = Session::on_two_papers(&world.hosts).await;
+    session.out.take();
+    assert_eq!(session.run("export /a").await, 1);
+    check(&session.err.take(), "Insufficient permission : /a/b\n");
+    let printed = session.out.take();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.json");
+    assert_eq!(
+        session.run(&format!("export /a {}", file.display())).await,
+        1
+    );
+    check(&fs::read_to_string(&file).unwrap(), &printed);
+    check(
+        &session
+            .say(&format!("import -n {} /b", file.display()))
+            .await,
+        "3 nodes for /b\n",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_export_that_was_ended_leaves_no_file() {
+    let world = World::new();
+    let mut session = Session::without_reader(&world.hosts).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.json");
+    // Nobody reads what is printed: commands end, and this one in its middle.
+    session
+        .run(&format!("export /zookeeper {}", file.display()))
+        .await;
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn long_names_are_deleted_in_transactions_that_fit() {
+    const NODES: usize = 60;
+    const LETTERS: usize = 20_000;
+    let (_world, mut session) = with(&["create /long"]).await;
+    for node in 0..NODES {
+        let name = format!("{node:0LETTERS$}");
+        assert_eq!(session.run(&format!("create /long/{name}")).await, 0);
+    }
+    check(&session.say("deleteall /long").await, "");
+    check(&session.say("ls /").await, "[zookeeper]\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_whole_tree_is_exported_and_overwritten() {
+    let (_world, mut session) = with(&["create /a 1", "create /b 2", "setquota -n 5 /a"]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.json");
+    let file = file.display();
+    let told = session.say(&format!("export / {file}")).await;
+    check(
+        &told,
+        "/zookeeper belongs to the server and is left out\n3 nodes exported\n",
+    );
+    session.run("set /a changed").await;
+    session.run("delete /b").await;
+    check(
+        &session.say(&format!("import -f {file}")).await,
+        "1 nodes created, 2 overwritten\n",
+    );
+    check(&session.say("get /a").await, "1\n");
+    check(
+        &session.say(&format!("import {file} /copy")).await,
+        "3 nodes created\n",
+    );
+    check(&session.say("ls /copy").await, "[a, b]\n");
+    // Below it is asked for, and so it is passed on.
+    let told = session
+        .say(&format!("export /zookeeper/quota {file}"))
+        .await;
+    check(&told, "4 nodes exported\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_node_that_refuses_an_import_is_named() {
+    let (world, mut owner) = with(SMALL_TREE).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.json");
+    let file = file.display();
+    owner.run(&format!("export /a {file}")).await;
+    owner.run("addauth digest u:p").await;
+    owner.run("setAcl /a/z world:anyone:r").await;
+    let mut session = Session::on_two_papers(&world.hosts).await;
+    check(
+        &session.say(&format!("import -f {file}")).await,
+        "0 nodes created, 1 ephemerals left out, 4 not done\nInsufficient permission : /a/z\n",
+    );
+}

@@ -60,7 +60,8 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
         records.push(record);
         Ok(())
     })
-    .await?;
+    .await?
+    .whole()?;
     let plan = Plan {
         root: to,
         existing: Existing::Refuse,
@@ -78,7 +79,8 @@ async fn run_move(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
         records.push(record);
         Ok(())
     })
-    .await?;
+    .await?
+    .whole()?;
     let multi = movement(&records, from, to).map_err(Failure::own)?;
     client.multi(multi).await.at(to)?;
     let nodes = records.len();

@@ -13,6 +13,10 @@ use crate::walk::Walk;
 
 /// Nodes that one transaction deletes.
 const BATCH: usize = 1000;
+/// Bytes in one transaction; a node beyond that is one of its own.
+const BATCH_BYTES: usize = 512 * 1024;
+/// Type, lengths and version of a deletion.
+const FRAME: usize = 32;
 /// Transactions on their way at once.
 const AHEAD: usize = 4;
 
@@ -76,7 +80,7 @@ async fn delete(shell: &Shell, path: &str, batch: usize) -> Result<(), Failure> 
     let mut progress = Progress::of(shell.console(), "nodes deleted", paths.len());
     let mut pending = VecDeque::new();
     let mut all = true;
-    for paths in paths.chunks(batch) {
+    for paths in batches(&paths, batch) {
         shell.check()?;
         pending.push_back((paths.len(), client.multi(deletion(paths))));
         if pending.len() == AHEAD
@@ -95,6 +99,23 @@ async fn delete(shell: &Shell, path: &str, batch: usize) -> Result<(), Failure> 
         shell.err("Failed to delete some node(s) in the subtree!");
     }
     Ok(())
+}
+
+/// The paths in pieces that fit into a transaction.
+fn batches(paths: &[String], most: usize) -> Vec<&[String]> {
+    let mut pieces = Vec::new();
+    let mut rest = paths;
+    while !rest.is_empty() {
+        let mut weight = 0;
+        let fits = rest.iter().take(most).take_while(|path| {
+            weight += FRAME + path.len();
+            weight <= BATCH_BYTES
+        });
+        let (piece, behind) = rest.split_at(fits.count().max(1));
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces
 }
 
 /// Whether a batch is gone; an error if nobody knows.

@@ -60,6 +60,7 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
             return Err(Failure::own(error));
         }
     };
+    let edited = without_added_newline(&data.bytes, edited);
     if edited == *data.bytes {
         forget(&file);
         shell.note("not changed");
@@ -85,6 +86,15 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     }
 }
 
+/// Without the newline that editors put at the end of a file: data that had none get none.
+fn without_added_newline(before: &[u8], mut edited: Vec<u8>) -> Vec<u8> {
+    let had_none = !before.ends_with(b"\n");
+    if had_none && edited.ends_with(b"\n") && !edited.ends_with(b"\n\n") {
+        edited.pop();
+    }
+    edited
+}
+
 /// A file of our own with the data in it.
 fn write(bytes: &[u8]) -> Result<PathBuf, EditError> {
     let mut number = 0;
@@ -106,7 +116,11 @@ fn write(bytes: &[u8]) -> Result<PathBuf, EditError> {
         };
         return match written {
             Ok(()) => Ok(path),
-            Err(error) => Err(EditError::File { path, error }),
+            Err(error) => {
+                // A part of the data may be in it.
+                forget(&path);
+                Err(EditError::File { path, error })
+            }
         };
     }
 }
@@ -147,4 +161,24 @@ fn edit(file: &Path) -> Result<(), EditError> {
 fn forget(file: &Path) {
     // It is in the folder for temporary files anyway.
     let _ = fs::remove_file(file);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newline_that_was_not_there_is_not_added() {
+        for (before, edited, written) in [
+            ("v1", "v2\n", "v2"),
+            ("v1", "v2", "v2"),
+            ("v1", "v1\n", "v1"),
+            ("", "new\n", "new"),
+            ("v1\n", "v2\n", "v2\n"),
+            ("v1", "a\n\n", "a\n\n"),
+        ] {
+            let found = without_added_newline(before.as_bytes(), edited.as_bytes().to_vec());
+            assert_eq!(found, written.as_bytes(), "{before:?} {edited:?}");
+        }
+    }
 }

@@ -90,9 +90,9 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
             shell.out(&line(&record));
             Ok(())
         };
-        subtree::read(shell, &client, root, false, printed).await?;
+        let extent = subtree::read(shell, &client, root, false, printed).await?;
         shell.out("\n]}\n");
-        return Ok(());
+        return extent.whole();
     };
     let failed = |error| {
         Failure::own(FileError::Io {
@@ -107,20 +107,25 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let written = subtree::read(shell, &client, root, false, |record| {
         out.write_all(line(&record).as_bytes()).map_err(failed)
     });
-    let outcome = written.await;
-    if !matches!(outcome, Ok(()) | Err(Failure::Told)) {
-        // The failure matters more than what is left of it.
-        let _ = fs::remove_file(&aside);
-        return outcome;
+    let outcome = written.await.and_then(|extent| {
+        let finished = out
+            .write_all(b"\n]}\n")
+            .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
+            .and_then(|out| out.sync_all())
+            .and_then(|()| fs::rename(&aside, file));
+        finished.map_err(failed).map(|()| extent)
+    });
+    match outcome {
+        Err(failure) => {
+            // The failure matters more than what is left of it.
+            let _ = fs::remove_file(&aside);
+            Err(failure)
+        }
+        Ok(extent) => {
+            shell.note(&format!("{nodes} nodes exported"));
+            extent.whole()
+        }
     }
-    let finished = out
-        .write_all(b"\n]}\n")
-        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
-        .and_then(|out| out.sync_all())
-        .and_then(|()| fs::rename(&aside, file));
-    finished.map_err(failed)?;
-    shell.note(&format!("{nodes} nodes exported"));
-    outcome
 }
 
 async fn run_import(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {

@@ -152,6 +152,16 @@ acl: []
     }
 
     #[test]
+    fn yaml_has_no_character_that_a_reader_refuses_or_takes_for_the_end_of_a_line() {
+        let text: Document =
+            "a\u{7f}\u{80}\u{85}\u{a0}\u{2028}\u{2029}\u{feff}\u{ffff}é😀\u{1b}".into();
+        assert_eq!(
+            text.render(Format::Yaml),
+            "\"a\\x7f\\x80\\x85\u{a0}\\u2028\\u2029\\ufeff\\uffffé😀\\u001b\"\n"
+        );
+    }
+
+    #[test]
     fn tables_have_columns_or_names_and_values() {
         let rows = Document::List(vec![
             Document::record([("path", "/a".into()), ("bytes", Document::Number(5))]),

@@ -1,4 +1,4 @@
-//! A document as YAML. Every text is in double quotes with JSON's escapes, which YAML understands: so no text is taken for something
+//! A document as YAML. Every text is in double quotes with JSON's escapes, which YAML understands, and some more: so no text is taken for something
 //! else (`yes`, `1e3`, `~`).
 
 use super::{Document, json};
@@ -30,8 +30,23 @@ fn inline(document: &Document) -> String {
     match document {
         Document::List(_) => "[]".to_owned(),
         Document::Record(_) => "{}".to_owned(),
-        scalar => json::scalar(scalar),
+        scalar => self::scalar(scalar),
     }
+}
+
+/// As in JSON, with escapes for what YAML refuses to read as it is, or takes for the end of a line.
+fn scalar(document: &Document) -> String {
+    let mut text = String::new();
+    for c in json::scalar(document).chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\x{:02x}", u32::from(c))),
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            _ => text.push(c),
+        }
+    }
+    text
 }
 
 /// The lines of a list or record; the first one begins where `text` ends.
@@ -61,6 +76,6 @@ fn block(document: &Document, level: usize, text: &mut String) {
                 }
             }
         }
-        scalar => text.push_str(&json::scalar(scalar)),
+        scalar => text.push_str(&self::scalar(scalar)),
     }
 }

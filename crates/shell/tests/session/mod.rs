@@ -73,6 +73,18 @@ impl Paper {
     }
 }
 
+/// Where nothing can be written.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A shell with a session.
 pub struct Session {
     pub shell: Shell,
@@ -93,8 +105,19 @@ impl Session {
         Self::open(hosts, Paper::default(), Paper::default()).await
     }
 
+    /// Nobody reads its results, as behind a pipe whose reader has ended.
+    pub async fn without_reader(hosts: &str) -> Self {
+        let console = Console::to(Box::new(Nowhere), Box::new(Paper::default()));
+        Self::at(hosts, console, Paper::default(), Paper::default()).await
+    }
+
     async fn open(hosts: &str, out: Paper, err: Paper) -> Self {
-        let console = Arc::new(Console::to(Box::new(out.clone()), Box::new(err.clone())));
+        let console = Console::to(Box::new(out.clone()), Box::new(err.clone()));
+        Self::at(hosts, console, out, err).await
+    }
+
+    async fn at(hosts: &str, console: Console, out: Paper, err: Paper) -> Self {
+        let console = Arc::new(console);
         let target = Target {
             hosts: hosts.to_owned(),
             timeout: Duration::from_secs(20),
