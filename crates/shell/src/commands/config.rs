@@ -1,9 +1,7 @@
 //! `config`: the members of the ensemble.
 
-use rookeeper_proto::code::WatcherType;
-
-use super::{Command, Invocation, STAT, WATCH};
-use crate::failure::{At, Failure};
+use super::{Command, Invocation, STAT, WATCH, reads};
+use crate::failure::Failure;
 use crate::options::Flag;
 use crate::shell::Shell;
 
@@ -24,14 +22,7 @@ pub(super) const COMMAND: Command = Command {
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let (client, _) = shell.connected_whole("/").await?;
-    let data = match call.has(WATCH.name) {
-        true => {
-            let (data, watch) = client.data_watched(NODE).await.at(NODE)?;
-            shell.arrivals().add_once(WatcherType::Data, NODE, watch);
-            data
-        }
-        false => client.data(NODE).await.at(NODE)?,
-    };
+    let data = reads::data(shell, &client, NODE, call.has(WATCH.name)).await?;
     let text = String::from_utf8_lossy(&data.bytes);
     match call.has(CLIENT.name) {
         true => shell.out(&format!("{}\n", for_clients(&text))),

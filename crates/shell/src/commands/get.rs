@@ -1,11 +1,10 @@
 //! `get`: the data of a node.
 
 use rookeeper_client::Data;
-use rookeeper_proto::code::WatcherType;
 
-use super::{Command, Invocation, OUTPUT, STAT, WATCH, deprecated};
+use super::{Command, Invocation, OUTPUT, STAT, WATCH, reads};
 use crate::document::Document;
-use crate::failure::{At, Failure};
+use crate::failure::Failure;
 use crate::options::Flag;
 use crate::shell::Shell;
 use crate::{data_text, hex_dump, stat_block};
@@ -26,18 +25,9 @@ pub(super) const COMMAND: Command = Command {
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let format = call.format(shell)?;
     let path = call.path()?;
-    let is_old = call.word(1).is_some();
-    if is_old {
-        shell.note(&deprecated("get path [watch]", "get [-s] [-w] path"));
-    }
+    let watches = reads::wants_watch(shell, &call, "get path [watch]", "get [-s] [-w] path");
     let client = shell.connected(path).await?;
-    let data = if is_old || call.has(WATCH.name) {
-        let (data, watch) = client.data_watched(path).await.at(path)?;
-        shell.arrivals().add_once(WatcherType::Data, path, watch);
-        data
-    } else {
-        client.data(path).await.at(path)?
-    };
+    let data = reads::data(shell, &client, path, watches).await?;
     match format {
         Some(format) => shell.out(&document(path, &data).render(format)),
         None => print(shell, &call, &data),

@@ -3,9 +3,9 @@
 use rookeeper_client::Children;
 use rookeeper_proto::code::WatcherType;
 
-use super::{Command, Invocation, OUTPUT, STAT, WATCH, deprecated};
+use super::{Command, Invocation, OUTPUT, STAT, WATCH, deprecated, reads};
 use crate::document::{Document, Format};
-use crate::failure::{At, Failure};
+use crate::failure::Failure;
 use crate::options::Flag;
 use crate::shell::Shell;
 use crate::walk::Walk;
@@ -44,11 +44,7 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     }
     let format = call.format(shell)?;
     let path = call.path()?;
-    let is_old = call.word(1).is_some();
-    if is_old {
-        shell.note(&deprecated("ls path [watch]", "ls [-w] path"));
-    }
-    let watches = is_old || call.has(WATCH.name);
+    let watches = reads::wants_watch(shell, &call, "ls path [watch]", "ls [-w] path");
     match call.has(RECURSIVE.name) {
         true => all_below(shell, path, watches, format).await,
         false => children(shell, path, watches, call.has(STAT.name), format).await,
@@ -71,15 +67,7 @@ async fn children(
     let client = shell.connected(path).await?;
     let Children {
         mut names, stat, ..
-    } = if watches {
-        let (children, watch) = client.children_watched(path).await.at(path)?;
-        shell
-            .arrivals()
-            .add_once(WatcherType::Children, path, watch);
-        children
-    } else {
-        client.children(path).await.at(path)?
-    };
+    } = reads::children(shell, &client, path, watches).await?;
     names.sort_unstable();
     let text = || {
         let list = format!("[{}]\n", names.join(", "));
@@ -108,8 +96,7 @@ async fn all_below(
 ) -> Result<(), Failure> {
     let client = shell.connected(path).await?;
     if watches {
-        let (_, watch) = client.data_watched(path).await.at(path)?;
-        shell.arrivals().add_once(WatcherType::Data, path, watch);
+        reads::data(shell, &client, path, true).await?;
     }
     let mut walk = Walk::new(&client, path, watches);
     let mut found = Vec::new();

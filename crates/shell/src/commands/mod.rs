@@ -33,6 +33,7 @@ mod ls;
 mod print_watches;
 mod quit;
 mod quota;
+mod reads;
 mod reconfig;
 mod redo;
 mod remove_watches;

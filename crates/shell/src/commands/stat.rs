@@ -1,9 +1,9 @@
 //! `stat`: what is known of a node besides its data.
 
-use rookeeper_proto::code::{ErrorCode, WatcherType};
+use rookeeper_proto::code::ErrorCode;
 
-use super::{Command, Invocation, OUTPUT, WATCH, deprecated};
-use crate::failure::{At, Failure};
+use super::{Command, Invocation, OUTPUT, WATCH, reads};
+use crate::failure::Failure;
 use crate::shell::Shell;
 use crate::stat_block;
 
@@ -20,19 +20,9 @@ pub(super) const COMMAND: Command = Command {
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let format = call.format(shell)?;
     let path = call.path()?;
-    let is_old = call.word(1).is_some();
-    if is_old {
-        shell.note(&deprecated("stat path [watch]", "stat [-w] path"));
-    }
+    let watches = reads::wants_watch(shell, &call, "stat path [watch]", "stat [-w] path");
     let client = shell.connected(path).await?;
-    let found = if is_old || call.has(WATCH.name) {
-        let (found, watch) = client.exists_watched(path).await.at(path)?;
-        shell.arrivals().add_once(WatcherType::Data, path, watch);
-        found
-    } else {
-        client.exists(path).await.at(path)?
-    };
-    let Some(stat) = found else {
+    let Some(stat) = reads::exists(shell, &client, path, watches).await? else {
         return Err(Failure::refused(ErrorCode::NoNode, path));
     };
     shell.show(
