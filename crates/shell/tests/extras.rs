@@ -544,3 +544,51 @@ async fn the_node_that_refuses_an_import_is_named() {
         "0 nodes created, 1 ephemerals left out, 4 not done\nInsufficient permission : /a/z\n",
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_vanishes_while_it_is_walked_is_passed_over() {
+    const CHILDREN: usize = 40;
+    const ROUNDS: usize = 15;
+    let (world, mut session) = with(&["create /v"]).await;
+    let mut other = Session::on_two_papers(&world.hosts).await;
+    let dir = tempfile::tempdir().unwrap();
+    let export = format!("export /v {}", dir.path().join("v.json").display());
+    let lines = [
+        "ls -R /v",
+        "du /v",
+        "tree -v /v",
+        "find /v -value x",
+        "getAllChildrenNumber /v",
+        &export,
+    ];
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    let changes = async {
+        let mut changed = 0;
+        while !is_over.load(order) {
+            for child in 0..CHILDREN {
+                other.run(&format!("create /v/{child} x")).await;
+                other.run(&format!("create /v/{child}/below x")).await;
+            }
+            for child in 0..CHILDREN {
+                other.run(&format!("deleteall /v/{child}")).await;
+            }
+            changed += 1;
+        }
+        changed
+    };
+    let walks = async {
+        for line in lines.repeat(ROUNDS) {
+            session.err.take();
+            let status = session.run(line).await;
+            assert_eq!(status, 0, "{line}: {}", session.err.take());
+        }
+        is_over.store(true, order);
+    };
+    let (changed, ()) = tokio::join!(changes, walks);
+    assert!(changed > 0);
+    check(&other.err.take().replace("Created ", ""), &{
+        let made = |child| format!("/v/{child}\n/v/{child}/below\n");
+        (0..CHILDREN).map(made).collect::<String>().repeat(changed)
+    });
+}
