@@ -554,6 +554,38 @@ def completion(world):
     world.once("deleteall", "/tabx")
 
 
+def pasted_lines(world):
+    """lines that are pasted at once are all run, the last one waits; Ctrl-C twice ends the shell"""
+    with world.terminal() as shell:
+        shell.await_prompt(0)
+        shell.keys("create /pasted 1\rset /pasted 2\rget /pasted\rdelete /pasted\rget /zookeep")
+        shell.await_line(lambda line: line.endswith("4] get /zookeep"))
+        expect(shell.lines()[-3], "2")
+        shell.keys("er\r")
+        shell.await_prompt(5)
+        # Keys that come while a command runs are for the next prompt.
+        shell.keys("top -n 2 -d 1\r")
+        shell.await_line(lambda _: any(line.startswith("server ") for line in shell.lines()))
+        shell.keys("ls /zookeeper\r")
+        shell.await_prompt(7)
+        expect(shell.lines()[-2], "[config, quota]")
+        shell.keys("not run")
+        shell.await_line(lambda line: line.endswith("not run"))
+        shell.keys("\x03")
+        shell.await_prompt(7)
+        shell.keys("\x03")
+        expect(shell.process.wait(SHELL_SECONDS), 130)
+    # Twice at once, while the shell looks for a server between two prompts.
+    with Terminal(world.program.words, "-server", f"{servers.HOST}:{servers.free_port()}") as shell:
+        shell.await_prompt(0, "CONNECTING")
+        before = len(shell.lines())
+        shell.keys("\x03")
+        shell.await_line(lambda _: len(shell.lines()) > before)
+        shell.keys("\x03")
+        expect(shell.process.wait(SHELL_SECONDS), 130)
+    expect(world.once("get", "/pasted")[0], 1, "the status of a get of what is gone")
+
+
 def candidates(lines):
     """What stands in columns, by columns."""
     return sorted(word for line in lines for word in re.split(r"\s{2,}", line.strip()))
@@ -625,7 +657,7 @@ NEW = (list_of_a_new_server, lists_are_sorted, create_without_data, empty_data, 
        zxids_are_consecutive, owner_of_a_normal_node, owner_of_an_ephemeral, failed_writes, hello_zookeeper, get_and_set, parent_is_absent,
        node_is_there, old_names, help_lists)
 COUNTERS = (counters, counters_go_on, what_stays, first_lines, session_lines, ends_of_sessions, other_data, sync_is_ok, child_watch,
-            data_watch, old_watches, access_lists, access_and_quota, lines_again, completion, one_megabyte, all_bytes)
+            data_watch, old_watches, access_lists, access_and_quota, lines_again, completion, pasted_lines, one_megabyte, all_bytes)
 
 
 def play(report, only, make, program, cases):

@@ -186,6 +186,10 @@ async fn from_terminal(shell: &mut Shell, console: &Console) -> u8 {
     let (mut status, mut was_interrupted) = (SUCCESS, false);
     while !shell.has_ended() {
         shell.settle().await;
+        // Between two prompts Ctrl-C is no key, but a signal.
+        if was_interrupted && shell.interrupt().check().is_err() {
+            return INTERRUPTED;
+        }
         match ask(shell, console, &mut editor).await {
             Typed::Line(line) => {
                 was_interrupted = false;
@@ -217,6 +221,7 @@ fn listen_for_interrupts(shell: &Shell) {
 async fn ask(shell: &Shell, console: &Console, editor: &mut LineEditor) -> Typed {
     console.flush();
     console.set_typing(Some(editor.printer()));
+    shell.interrupt().clear();
     editor.ask(shell.prompt());
     let typed = loop {
         match editor.next().await {
