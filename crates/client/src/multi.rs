@@ -22,7 +22,7 @@ pub struct Multi {
 enum Part {
     Create(String, Vec<u8>, CreateOptions),
     Delete(String, Expected),
-    Set(String, Vec<u8>, Expected),
+    Set(String, Option<Vec<u8>>, Expected),
     Check(String, Expected),
 }
 
@@ -75,7 +75,15 @@ impl Multi {
         expected: impl Into<Expected>,
     ) -> Self {
         self.parts
-            .push(Part::Set(path.into(), data.into(), expected.into()));
+            .push(Part::Set(path.into(), Some(data.into()), expected.into()));
+        self
+    }
+
+    /// Adds the replacement of the data of a znode with null.
+    #[must_use]
+    pub fn set_null(mut self, path: impl Into<String>, expected: impl Into<Expected>) -> Self {
+        self.parts
+            .push(Part::Set(path.into(), None, expected.into()));
         self
     }
 
@@ -135,7 +143,7 @@ impl Part {
             Self::Set(path, data, expected) => {
                 let full = root.full(path)?;
                 compose::part(OpCode::SetData, out, |out| {
-                    compose::set_data(&full, Some(data), expected.number(), out);
+                    compose::set_data(&full, data.as_deref(), expected.number(), out);
                 });
             }
             Self::Check(path, expected) => {

@@ -149,7 +149,10 @@ async fn write_batch(
             }
             (Some(stat), _) => {
                 done.overwritten += 1;
-                multi.set(&path, data, stat.version)
+                match record.data {
+                    Some(_) => multi.set(&path, data, stat.version),
+                    None => multi.set_null(&path, stat.version),
+                }
             }
             (None, _) => {
                 done.created += 1;

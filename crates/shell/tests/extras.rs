@@ -522,6 +522,12 @@ async fn a_whole_tree_is_exported_and_overwritten() {
         "3 nodes created\n",
     );
     check(&session.say("ls /copy").await, "[a, b]\n");
+    // Null stays null, which is not the same as empty.
+    session.run("create /copy/null").await;
+    session.run(&format!("export /copy {file}")).await;
+    session.run("set /copy/null x").await;
+    session.run(&format!("import -f {file}")).await;
+    check(&session.say("get /copy/null").await, "null\n");
     // Below it is asked for, and so it is passed on.
     let told = session
         .say(&format!("export /zookeeper/quota {file}"))
