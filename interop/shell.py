@@ -26,6 +26,7 @@ from shell_world import CONNECTED, World
 TICK_MS = 500
 SHORT_SESSION_MS = 2000
 BUSY_SECONDS = 4  # how much later than promised a thing may be seen on a machine that has much to do
+SLOW_SECONDS = 1.5  # of a server that stands still, longer than an interrupted command may take to end
 DEFAULT_PORT = 2181
 WELCOME = ["Welcome to ZooKeeper!", "JLine support is enabled"]
 
@@ -282,6 +283,44 @@ def pasted_lines(world):
     expect(world.once("get", "/pasted")[0], 1, "the status of a get of what is gone")
 
 
+def editing(world):
+    """edit writes what the editor left, refuses when others wrote meanwhile, and leaves Ctrl-C to the editor"""
+    with tempfile.TemporaryDirectory(prefix="rookeeper-interop-") as folder:
+        editor, marks = os.path.join(folder, "editor"), os.path.join(folder, "begun")
+        with open(editor, "w", encoding="ascii") as file:
+            # It says that it has begun, presses Ctrl-C, and ends when its mark is taken away.
+            file.write(f"#!/bin/sh\ntrap '' INT\ncp \"$1\" {marks}\nkill -INT 0\nwhile [ -e {marks} ]; do sleep 0.05; done\necho new >> \"$1\"\n")
+        os.chmod(editor, 0o700)
+        with world.script() as other, world.terminal(env={"EDITOR": editor, "VISUAL": ""}) as shell:
+            def edit(meanwhile):
+                shell.keys("edit /edited\r")
+                wait_until(lambda: os.path.exists(marks), SHELL_SECONDS, "the editor begins")
+                with open(marks, encoding="ascii") as file:
+                    seen = file.read()
+                meanwhile()
+                os.unlink(marks)
+                return seen
+            other.create("/edited old")
+            shell.await_prompt(0)
+            expect(edit(world.server.pause), "old")
+            time.sleep(SLOW_SECONDS)
+            world.server.resume()
+            shell.await_prompt(1)
+            expect(shell.lines()[-2], "written, version 1")
+            # Without the newline of the editor.
+            expect((other.say("get /edited"), other.stat("/edited")["dataLength"]), (["oldnew"], 6))
+            edit(lambda: other.say("set /edited theirs"))
+            shell.await_prompt(2)
+            told, _, kept = shell.lines()[-2].rpartition(" ")
+            expect(told, "/edited was changed or deleted meanwhile; what you wrote is in")
+            with open(kept, encoding="ascii") as file:
+                expect(file.read(), "oldnewnew\n", "what was written")
+            os.unlink(kept)
+            expect(other.say("get /edited"), ["theirs"])
+            other.say("delete /edited")
+            shell.end()
+
+
 def candidates(lines):
     """What stands in columns, by columns."""
     return sorted(word for line in lines for word in re.split(r"\s{2,}", line.strip()))
@@ -312,7 +351,7 @@ def in_a_network_of_its_own(options):
     expect_true(done.returncode == 0 and "1 passed, 0 failed" in done.stdout, done.stdout + done.stderr)
 
 
-CASES = (help_lists, first_lines, session_lines, ends_of_sessions, child_watch, data_watch, old_watches, lines_again, completion, pasted_lines)
+CASES = (help_lists, first_lines, session_lines, ends_of_sessions, child_watch, data_watch, old_watches, lines_again, completion, pasted_lines, editing)
 
 
 def play(report, only, make, program, cases):

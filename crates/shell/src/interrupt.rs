@@ -35,8 +35,12 @@ impl Interrupt {
 
     /// Returns when it is raised.
     pub async fn wait(&self) {
-        let raised = self.raised.notified();
-        if self.check().is_ok() {
+        loop {
+            let raised = self.raised.notified();
+            if self.check().is_err() {
+                return;
+            }
+            // Looked at again: it may be forgotten by now.
             raised.await;
         }
     }

@@ -132,6 +132,8 @@ fn edit_quietly(shell: &Shell, file: &Path) -> Result<(), EditError> {
     shell.console().set_typing(Some(events));
     let outcome = edit(file);
     shell.console().set_typing(None);
+    // Ctrl-C was the editor's, and is not for us.
+    shell.interrupt().clear();
     held.try_iter()
         .for_each(|event: String| shell.console().event(&event));
     outcome
@@ -146,7 +148,8 @@ fn edit(file: &Path) -> Result<(), EditError> {
     let editor = named("VISUAL").or_else(|| named("EDITOR"));
     let editor = editor.unwrap_or_else(|| EDITOR.to_owned());
     // The variable may hold options: a POSIX shell cuts it, and gets the file as a word of its own.
-    let script = format!("{editor} \"$1\"");
+    // Ctrl-C does not end it before the editor, which decides for itself.
+    let script = format!("trap : INT; {editor} \"$1\"");
     let status = Process::new("sh")
         .args(["-c", &script, "sh"])
         .arg(file)
