@@ -163,7 +163,8 @@ class Terminal(Process):
         self.process = subprocess.Popen([*words, *options], stdin=slave, stdout=slave, stderr=slave, env=environment(env),
                                         start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self):
         pending = b""
@@ -223,6 +224,8 @@ class Terminal(Process):
 
     def __exit__(self, *rest):
         super().__exit__(*rest)
+        # Not while it is read: its number may soon be that of another file.
+        self._reader.join(SHELL_SECONDS)
         os.close(self._master)
 
 
