@@ -376,15 +376,20 @@ impl Election {
         if behind {
             return;
         }
-        if ahead {
-            self.clock = cast.election_epoch;
+        // Whoever elects this server for a history that it has not (any more) elects nobody: the vote is of an earlier life (a wiped
+        // disk, or the first zxid of an epoch that was led and has no transaction). It would keep it as the better one for the rest
+        // of the round, so this round is over.
+        let denied = round.is_beyond(&cast.vote, self.config.me);
+        if ahead || denied {
+            self.clock = cast.election_epoch.wrapping_add(denied.into());
             round.received.clear();
             // The own initial vote, and not the proposal: who proposed it may be in another round.
             round.proposal = round.initial;
         }
-        // Whoever elects this server for a history that it has not (any more) elects nobody (a wiped disk and old votes).
-        let better = cast.vote.beats(&round.proposal, weight)
-            && !round.is_beyond(&cast.vote, self.config.me);
+        if denied {
+            return self.announce(now, effects);
+        }
+        let better = cast.vote.beats(&round.proposal, weight);
         if better {
             round.proposal = cast.vote;
         }
