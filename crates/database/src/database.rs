@@ -76,6 +76,17 @@ pub struct Database {
     loaded: Zxid,
 }
 
+/// An empty database, whatever the operator allows: it is not the only one.
+fn begin_anew(
+    disk: &Arc<dyn Disk>,
+    dirs: &DataDirs,
+    options: DatabaseOptions,
+) -> Result<Recovered, RecoveryError> {
+    let mut allowed = options.recovery;
+    allowed.policy.autocreate = true;
+    recovery::recover(disk, dirs, allowed)
+}
+
 impl Database {
     /// Opens what is there, for a server that has nobody else to ask: damage is an error.
     pub fn open(
@@ -102,12 +113,15 @@ impl Database {
                 }
                 recovery::recover(&disk, &dirs, options.recovery)?
             }
+            Err(why) if why.is_damaged_base() => {
+                error!(error = %why, "the whole state is fetched from the leader");
+                incomplete::set_all_aside(&*disk, &dirs)?;
+                begin_anew(&disk, &dirs, options)?
+            }
             Err(RecoveryError::NotAllowed) => {
                 info!("no database here; it is fetched from the leader");
                 incomplete::mark(&*disk, &dirs, Zxid::ZERO)?;
-                let mut allowed = options.recovery;
-                allowed.policy.autocreate = true;
-                recovery::recover(&disk, &dirs, allowed)?
+                begin_anew(&disk, &dirs, options)?
             }
             recovered => recovered?,
         };

@@ -15,7 +15,7 @@ use rookeeper_storage::dirs::{Compression, DataDirs, SnapshotFile};
 use rookeeper_storage::disk::{Disk, DiskError};
 use rookeeper_storage::recover::{self, Policy, RecoverError, Start};
 use rookeeper_storage::replay::{Replay, ReplayEnd, ReplayError};
-use rookeeper_storage::snapshot_reader::{SnapshotError, SnapshotReader};
+use rookeeper_storage::snapshot_reader::{SnapshotDamage, SnapshotError, SnapshotReader};
 use rookeeper_storage::snapshot_writer::Trailer;
 use rookeeper_storage::snapshots;
 use rookeeper_tree::image::{self, ImageError};
@@ -82,6 +82,34 @@ pub enum LoadError {
         /// What is wrong.
         source: ImageError,
     },
+}
+
+impl RecoveryError {
+    /// The bytes that a history begins with are not those that were written. Not so where they cannot be had, or are of a release that is
+    /// not known here: there somebody can help.
+    #[must_use]
+    pub const fn is_damaged_base(&self) -> bool {
+        match self {
+            Self::Recover(RecoverError::InvalidSnapshots { .. }) => true,
+            Self::NoSnapshot { newest, .. } => newest.is_damage(),
+            _ => false,
+        }
+    }
+}
+
+impl LoadError {
+    const fn is_damage(&self) -> bool {
+        !matches!(
+            self,
+            Self::Snapshot(
+                SnapshotError::Disk(_)
+                    | SnapshotError::Damaged {
+                        damage: SnapshotDamage::Version(_),
+                        ..
+                    }
+            )
+        )
+    }
 }
 
 /// How a database is loaded.
@@ -289,6 +317,9 @@ fn replay(
             .filter(|d| d.version == DIGEST_VERSION && entry.zxid >= fuzzy_until);
         if promised.is_some_and(|promised| promised.tree_digest != tree.digest()) {
             mismatches += 1;
+            if let Some(gap) = replay.doubt() {
+                return Err(gap.into());
+            }
             if mismatches == 1 {
                 error!(
                     "after {} the digest of the tree is not the one in the log",

@@ -122,6 +122,26 @@ pub fn set_aside_from(
     Ok(SetAside { kept, last_known })
 }
 
+/// Gives up a history whose beginning is damaged: marks this member, then sets all logs and snapshots aside. Afterwards its directories are
+/// empty.
+pub fn set_all_aside(disk: &dyn Disk, dirs: &DataDirs) -> Result<SetAside, SetAsideError> {
+    let logs = dirs.list_logs(disk)?;
+    let last_known = mark(disk, dirs, last_known(disk, dirs, &logs, logs.len())?)?;
+    let mut kept = Vec::new();
+    // Logs first: with nothing but damaged snapshots a start comes here again.
+    for log in &logs {
+        kept.push(rename_aside(disk, &log.path, DAMAGED)?);
+    }
+    disk.sync_dir(dirs.logs()).at("sync", dirs.logs())?;
+    for snapshot in dirs.list_snapshots(disk)? {
+        kept.push(rename_aside(disk, &snapshot.path, DAMAGED)?);
+    }
+    disk.sync_dir(dirs.snapshots())
+        .at("sync", dirs.snapshots())?;
+    warn!(%last_known, "the whole history is set aside: what it begins with is damaged");
+    Ok(SetAside { kept, last_known })
+}
+
 fn marker(dirs: &DataDirs) -> PathBuf {
     dirs.snapshots().join(INCOMPLETE)
 }

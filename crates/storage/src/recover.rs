@@ -36,6 +36,11 @@ pub enum Found {
     },
     /// Snapshots to try, newest first; never empty.
     Snapshots(Vec<SnapshotFile>),
+    /// Snapshots that have begun a history, and none that looks valid.
+    InvalidSnapshots {
+        /// The newest.
+        newest: PathBuf,
+    },
 }
 
 /// What the operator allows.
@@ -78,6 +83,12 @@ pub enum RecoverError {
     /// A log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What the history begins with is damaged: an empty database in its place would forget it.
+    #[error("no snapshot is valid, not even the newest, {}: restore one", newest.display())]
+    InvalidSnapshots {
+        /// The newest.
+        newest: PathBuf,
+    },
     /// Logs without the beginning of the history.
     #[error(
         "no valid snapshot in {}, but log entries up to {last_logged}: restore a snapshot; only if the logs are known to \
@@ -99,13 +110,25 @@ pub fn survey(disk: &dyn Disk, dirs: &DataDirs) -> Result<Found, RecoverError> {
         return Ok(Found::Snapshots(candidates));
     }
     let logs = dirs.list_logs(disk)?;
-    let (Some(oldest), Some(newest)) = (logs.first(), logs.last()) else {
+    let first = match logs.first() {
+        Some(oldest) => Some(first_record(disk, &logs)?.unwrap_or(oldest.zxid)),
+        None => None,
+    };
+    // A server that ends before its very first snapshot is whole has lost nothing.
+    let invalid = dirs.list_snapshots(disk)?.into_iter().next();
+    if let Some(newest) = invalid.filter(|it| it.zxid > Zxid::ZERO)
+        && !first.is_some_and(begins_history)
+    {
+        let newest = newest.path;
+        return Ok(Found::InvalidSnapshots { newest });
+    }
+    let (Some(first), Some(newest)) = (first, logs.last()) else {
         let marker = dirs.marker();
         let initialize = disk.exists(marker).at("look for", marker)?;
         return Ok(Found::Nothing { initialize });
     };
     Ok(Found::LogsWithoutSnapshot {
-        first: first_record(disk, &logs)?.unwrap_or(oldest.zxid),
+        first,
         last_logged: last_record(disk, newest)?.unwrap_or(newest.zxid),
     })
 }
@@ -114,6 +137,7 @@ pub fn survey(disk: &dyn Disk, dirs: &DataDirs) -> Result<Found, RecoverError> {
 pub fn decide(dirs: &DataDirs, found: Found, policy: Policy) -> Result<Start, RecoverError> {
     match found {
         Found::Snapshots(candidates) => Ok(Start::Snapshots(candidates)),
+        Found::InvalidSnapshots { newest } => Err(RecoverError::InvalidSnapshots { newest }),
         Found::Nothing { initialize } if initialize || policy.autocreate => Ok(Start::Fresh),
         Found::Nothing { .. } => Ok(Start::NotAllowed),
         Found::LogsWithoutSnapshot { first, .. } if policy.trust_empty || begins_history(first) => {
@@ -211,6 +235,20 @@ mod tests {
                 Some(Start::LogsAlone)
             );
         }
+    }
+
+    #[test]
+    fn damaged_snapshots_are_no_empty_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = DataDirs::open(&OsDisk, root.path(), None, true).unwrap();
+        let survey = || survey(&OsDisk, &dirs).unwrap();
+        let first = dirs.snapshots().join("snapshot.0");
+        std::fs::write(&first, b"ZKSN").unwrap();
+        assert_eq!(survey(), Found::Nothing { initialize: false });
+        let newest = dirs.snapshots().join("snapshot.100000005");
+        std::fs::write(&newest, b"ZKSN and more that is no snapshot").unwrap();
+        assert_eq!(survey(), Found::InvalidSnapshots { newest });
+        assert_eq!(decide_here(survey(), true, true), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! Invariants:
 //! - Every record given follows the one before (or the base); a hole is an error, never silence.
 //! - A record is given once, even if it was logged twice (ZOOKEEPER-4541).
-//! - Only the newest file may end torn, or an older one whose history goes on without a hole in the next.
+//! - Only the newest file may end torn, or an older one whose history goes on without a hole in the next. Where the next begins an epoch
+//!   the numbers do not tell: [`Replay::doubt`] is for who can see it in the tree.
 //! - [`ReplayEnd::settle`] must be called before anything is appended: what was read may not be durable yet, when a process
 //!   and not the machine had died, and new records must not become durable before it.
 
@@ -120,6 +121,17 @@ pub struct Replay<'a> {
     files: Vec<LogFile>,
     current: Option<LogReader>,
     end: ReplayEnd,
+    doubt: Option<Doubt>,
+}
+
+/// A torn file, and behind it a new epoch: perhaps the torn record was the last of its epoch, perhaps it never counted.
+#[derive(Debug)]
+struct Doubt {
+    path: PathBuf,
+    offset: u64,
+    found: Zxid,
+    last: Zxid,
+    torn: PathBuf,
 }
 
 impl<'a> Replay<'a> {
@@ -136,6 +148,7 @@ impl<'a> Replay<'a> {
             disk,
             files,
             current: None,
+            doubt: None,
             end: ReplayEnd {
                 last: base,
                 records: 0,
@@ -187,18 +200,44 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// What is wrong if the tree is not what the records say that it is: transactions are missing where a torn file was followed by a new
+    /// epoch. `None` without such a place.
+    #[must_use]
+    pub fn doubt(&self) -> Option<ReplayError> {
+        let doubt = self.doubt.as_ref()?;
+        Some(ReplayError::Gap {
+            path: doubt.path.clone(),
+            offset: doubt.offset,
+            found: doubt.found,
+            last: doubt.last,
+            torn: Some(doubt.torn.clone()),
+        })
+    }
+
     fn accept(&mut self, record: LogRecord) -> Result<LogRecord, ReplayError> {
-        if !record.zxid.follows(self.end.last) {
+        let (found, offset, last) = (record.zxid, record.offset, self.end.last);
+        let path = || {
+            let path = self.current_path().map(Path::to_path_buf);
+            path.unwrap_or_default()
+        };
+        if !found.follows(last) {
             return Err(ReplayError::Gap {
-                path: self
-                    .current
-                    .as_ref()
-                    .map(|r| r.path().to_path_buf())
-                    .unwrap_or_default(),
-                offset: record.offset,
-                found: record.zxid,
-                last: self.end.last,
+                path: path(),
+                offset,
+                found,
+                last,
                 torn: self.torn_before(),
+            });
+        }
+        if found.epoch() != last.epoch()
+            && let Some(torn) = self.torn_before()
+        {
+            self.doubt = Some(Doubt {
+                path: path(),
+                offset,
+                found,
+                last,
+                torn,
             });
         }
         self.end.last = record.zxid;
