@@ -15,6 +15,7 @@ pub const NEEDED: &[&str] = &[
     "connections that break",
     "crashes",
     "crashes of leaders with proposals in flight",
+    "decayed disks",
     "diffs",
     "diffs from the log",
     "elections",

@@ -110,6 +110,11 @@ pub(crate) fn empty_tree() -> Tree {
     Tree::new(OPTIONS)
 }
 
+/// Where the files are.
+pub(crate) fn directories(disk: &dyn Disk) -> Result<DataDirs, Trouble> {
+    Ok(DataDirs::open(disk, Path::new(DIRECTORY), None, true)?)
+}
+
 fn options(plan: &Plan, new: bool) -> DatabaseOptions {
     DatabaseOptions {
         recovery: RecoveryOptions {
@@ -143,7 +148,7 @@ impl Store {
     /// had what others count on, so it is marked before it begins anew.
     pub(crate) fn open(disk: &CutDisk, new: bool, plan: &Plan) -> Result<Opened, Trouble> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let dirs = DataDirs::open(&*disk, Path::new(DIRECTORY), None, true)?;
+        let dirs = directories(&*disk)?;
         let open = |new| {
             let (disk, dirs) = (Arc::clone(&disk), dirs.clone());
             Database::open_member(disk, dirs, options(plan, new))

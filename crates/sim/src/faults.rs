@@ -45,6 +45,7 @@ enum Kind {
     FullDisk,
     SlowDisk,
     Wipe,
+    Decay,
 }
 
 const MIXED: &[(u64, Kind)] = &[
@@ -68,6 +69,7 @@ const MIXED: &[(u64, Kind)] = &[
     (4, Kind::FullDisk),
     (4, Kind::SlowDisk),
     (3, Kind::Wipe),
+    (3, Kind::Decay),
 ];
 
 const DUEL: &[(u64, Kind)] = &[
@@ -133,7 +135,8 @@ impl World {
             Kind::BrokenDisk => self.fail_disk(any, DiskFault::Broken),
             Kind::FullDisk => self.fail_disk(any, DiskFault::Full),
             Kind::SlowDisk => self.slow_disks(),
-            Kind::Wipe => self.wipe(any),
+            Kind::Wipe => self.wipe(any, Fall::Wiped),
+            Kind::Decay => self.wipe(any, Fall::Decayed),
         }
     }
 
@@ -268,12 +271,12 @@ impl World {
         self.scene.after(lasts, Event::Mend(Mend::Speed));
     }
 
-    /// A member loses its disk: one at a time, and never while another has not come back with a history.
-    fn wipe(&mut self, server: ServerId) {
+    /// A member loses its disk, or a part: one at a time, and never while another has not come back with a history.
+    fn wipe(&mut self, server: ServerId, how: Fall) {
         if self.machines.values().any(|machine| machine.wiped) {
             return;
         }
-        self.fall(server, Fall::Wiped);
+        self.fall(server, how);
     }
 
     /// Something works again.

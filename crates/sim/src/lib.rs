@@ -16,6 +16,7 @@ mod agenda;
 pub mod boundary;
 mod checks;
 pub mod coverage;
+mod decay;
 mod dice;
 mod disk;
 mod faults;

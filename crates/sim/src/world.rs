@@ -14,6 +14,7 @@ use crate::agenda::{Event, MS, Time, Who};
 use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
 use crate::coverage::Coverage;
+use crate::decay::Spot;
 use crate::dice::Dice;
 use crate::faults::end_of;
 use crate::network::{Arrival, Cargo, End, LinkId, Purpose, known_as};
@@ -39,6 +40,8 @@ pub(crate) enum Fall {
     PowerCut,
     /// The machine, with its disk.
     Wiped,
+    /// The machine, and some byte on its disk changed.
+    Decayed,
 }
 
 /// A server's machine.
@@ -248,10 +251,15 @@ impl World {
                 machine.disk = CutDisk::new();
                 machine.wiped = true;
             }
+            // Below: what changes depends on what is there.
+            Fall::Decayed => {}
+        }
+        if how == Fall::Decayed {
+            self.decay(server, tear);
         }
         let what = match how {
             Fall::Killed => "crashes",
-            Fall::PowerCut => "power cuts",
+            Fall::PowerCut | Fall::Decayed => "power cuts",
             Fall::Wiped => "wiped disks",
         };
         self.scene.count(what);
@@ -264,6 +272,22 @@ impl World {
             self.leave_links(process.who(), how);
         }
         self.scene.after(back, Event::Start(server));
+    }
+
+    /// Power fails, and some byte of what is left changes.
+    fn decay(&mut self, server: ServerId, tear: Tear) {
+        let Some(machine) = self.machines.get_mut(&server) else {
+            return;
+        };
+        machine.disk.restart(tear);
+        let Some(spot) = Spot::choose(&machine.disk, &mut self.scene.dice) else {
+            return;
+        };
+        machine.disk.decay(&spot.path, spot.at, spot.bits);
+        machine.wiped = true;
+        self.scene.count("decayed disks");
+        self.scene.tell(|| format!("server {server}: {spot:?}"));
+        self.scene.see(&Seen::Wiped(server));
     }
 
     fn tear(&mut self) -> Tear {
@@ -280,7 +304,7 @@ impl World {
         // A machine without power says nothing: others notice when somebody answers for it again.
         let longest = match how {
             Fall::Killed => 2 * MS,
-            Fall::PowerCut | Fall::Wiped => 800 * MS,
+            Fall::PowerCut | Fall::Wiped | Fall::Decayed => 800 * MS,
         };
         for link in self.scene.network.links_of(end_of(who)) {
             let after = self.scene.dice.between(0, longest);

@@ -126,6 +126,22 @@ impl CutDisk {
         self.lock_state().begin_life();
     }
 
+    /// Bits of a byte change by themselves, on the disk and for who reads it; false when there is no such byte.
+    pub fn decay(&self, path: &Path, at: usize, bits: u8) -> bool {
+        let mut state = self.lock_state();
+        let inode = state.names.get(path).copied();
+        let Some(inode) = inode.and_then(|inode| state.inodes.get_mut(inode)) else {
+            return false;
+        };
+        if let Some(byte) = inode.durable.get_mut(at) {
+            *byte ^= bits;
+        }
+        inode.live.get_mut(at).is_some_and(|byte| {
+            *byte ^= bits;
+            true
+        })
+    }
+
     /// What programs see of a file.
     #[must_use]
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {

@@ -58,7 +58,7 @@ pub(crate) enum Seen<'a> {
     Promised { server: ServerId, epoch: i64 },
     /// The same for the epoch of its history.
     Entered { server: ServerId, epoch: i64 },
-    /// A member lost its disk.
+    /// A member lost its disk, or what is on it cannot be trusted any more.
     Wiped(ServerId),
     /// A member wants a record in its log, behind `after`.
     Logged {
