@@ -369,22 +369,17 @@ impl Election {
             return;
         }
         let weight = self.verifiers.committed.weight(cast.vote.leader);
-        let (ahead, behind) = (
-            cast.election_epoch > self.clock,
-            cast.election_epoch < self.clock,
-        );
-        if behind {
+        if cast.election_epoch < self.clock {
             return;
         }
+        let ahead = cast.election_epoch > self.clock;
         // Whoever elects this server for a history that it has not (any more) elects nobody: the vote is of an earlier life (a wiped
         // disk, or the first zxid of an epoch that was led and has no transaction). It would keep it as the better one for the rest
         // of the round, so this round is over.
         let denied = round.is_beyond(&cast.vote, self.config.me);
         if ahead || denied {
             self.clock = cast.election_epoch.wrapping_add(denied.into());
-            round.received.clear();
-            // The own initial vote, and not the proposal: who proposed it may be in another round.
-            round.proposal = round.initial;
+            round.begin_again();
         }
         if denied {
             return self.announce(now, effects);

@@ -144,6 +144,12 @@ impl Round {
         }
     }
 
+    /// Forgets what was heard: others are in another round, and who proposed the vote may not be there.
+    pub(super) fn begin_again(&mut self) {
+        self.received.clear();
+        self.proposal = self.initial;
+    }
+
     pub(super) fn supports_proposal(&self, voter: ServerId, clock: i64) -> bool {
         let cast = self.received.get(&voter);
         cast.is_some_and(|cast| cast.is(&self.proposal, clock))
