@@ -5,7 +5,8 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use rookeeper_client::Client;
+use parking_lot::Mutex;
+use rookeeper_client::{Client, Lookup, Resolve};
 use rookeeper_server::boot::Server;
 use rookeeper_server::config::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,6 +67,7 @@ impl Ensemble {
         let words = [
             "-Dzookeeper.preAllocSize=64",
             "-Dzookeeper.4lw.commands.whitelist=*",
+            "-Dzookeeper.extendedTypesEnabled=true",
         ];
         let loaded = Settings::of_member(&text, &words, &id.to_string()).unwrap();
         let server = Server::start(loaded.settings).unwrap();
@@ -114,6 +116,16 @@ impl Ensemble {
         soon(builder.connect(&hosts)).await.unwrap()
     }
 
+    /// The same, which begins at the leader.
+    pub async fn client_of_leader(&self) -> Client {
+        let hosts = LeaderFirst {
+            leader: Mutex::new(Some(self.address(self.leader().await))),
+            all: self.ports.keys().map(|id| self.address(*id)).collect(),
+        };
+        let builder = builder().session_timeout(SESSION).resolver(hosts);
+        soon(builder.connect("members.example")).await.unwrap()
+    }
+
     pub fn address(&self, id: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports[&id]))
     }
@@ -126,6 +138,21 @@ impl Ensemble {
         socket.read_to_string(&mut text).await.ok()?;
         let mode = text.lines().find_map(|line| line.strip_prefix("Mode: "));
         mode.map(str::to_owned)
+    }
+}
+
+/// Answers the first question with the leader, and the later ones with everybody.
+#[derive(Debug)]
+struct LeaderFirst {
+    leader: Mutex<Option<SocketAddr>>,
+    all: Vec<SocketAddr>,
+}
+
+impl Resolve for LeaderFirst {
+    fn addresses<'a>(&'a self, _name: &'a str, _port: u16) -> Lookup<'a> {
+        let leader = self.leader.lock().take();
+        let addresses = leader.map_or_else(|| self.all.clone(), |leader| vec![leader]);
+        Box::pin(async move { Ok(addresses) })
     }
 }
 
