@@ -21,7 +21,7 @@ use rookeeper_client::recipes::mutex::Mutex;
 use rookeeper_client::{Client, CreateOptions, Error, Expected, OpCode, State};
 use tokio::task::JoinHandle;
 use world::ensemble::Ensemble;
-use world::{World, children, reach, soon};
+use world::{Wire, World, children, reach, soon};
 
 const PATH: &str = "/locks/x";
 /// Too short for anything that has to wait.
@@ -234,6 +234,45 @@ async fn a_waiter_dropped_while_its_create_is_on_the_way_leaves_nothing() {
     children(&b, PATH, 1).await;
     waiting.abort();
     wire.break_once();
+    children(&b, PATH, 0).await;
+}
+
+/// Takes the lock with a second create, while the first one is still on its way.
+async fn locked_with_trouble(a: &Client, b: &Client, wire: &Wire) -> Guard {
+    mutex(b).lock().await.unwrap().release().await.unwrap();
+    wire.keep(OpCode::Create2);
+    let locking = waits(a);
+    wire.kept().await;
+    wire.break_once();
+    let guard = got(locking).await;
+    children(b, PATH, 1).await;
+    guard
+}
+
+#[tokio::test]
+async fn a_create_that_is_executed_late_does_not_block_those_behind_it() {
+    let world = World::new();
+    let (a, wire) = world.client_by_wire().await;
+    let b = world.client().await;
+    let guard = locked_with_trouble(&a, &b, &wire).await;
+    assert_eq!(wire.deliver().await, 0);
+    let waiting = waits(&b);
+    children(&b, PATH, 3).await;
+    guard.release().await.unwrap();
+    let guard = got(waiting).await;
+    assert_eq!(children(&b, PATH, 1).await.len(), 1);
+    drop(guard);
+}
+
+#[tokio::test]
+async fn a_create_that_is_executed_late_goes_with_a_dropped_guard() {
+    let world = World::new();
+    let (a, wire) = world.client_by_wire().await;
+    let b = world.client().await;
+    let guard = locked_with_trouble(&a, &b, &wire).await;
+    assert_eq!(wire.deliver().await, 0);
+    children(&b, PATH, 2).await;
+    drop(guard);
     children(&b, PATH, 0).await;
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rookeeper_client::recipes::partitioner::{Lease, Partitioner};
-use rookeeper_client::{Client, State, Zxid};
+use rookeeper_client::{Client, Expected, State, WatcherType, Zxid};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use world::ensemble::Ensemble;
@@ -245,6 +245,80 @@ async fn a_holder_that_does_not_stop_keeps_its_partition_from_everybody() {
     drop(lease);
     soon(leaving).await.unwrap();
     assert!(soon(second.next()).await.unwrap().token() > token);
+}
+
+#[tokio::test]
+async fn a_lease_that_somebody_deletes_is_noticed_and_had_again() {
+    let world = World::new();
+    let owners = Owners::default();
+    let _first = worker(1, world.client().await, &owners).await;
+    let _second = worker(2, world.client().await, &owners).await;
+    owners.settle(&[(1, 5), (2, 5)]).await;
+    let before = owners.now.lock().clone();
+    let judge = world.client().await;
+    for partition in before.keys() {
+        let path = format!("/work/leases/{partition:010}");
+        judge.delete(&path, Expected::Any).await.unwrap();
+        // The work stops, and goes on with a larger token.
+        let mut changes = owners.changes.subscribe();
+        let again = || owners.now.lock().get(partition).copied();
+        soon(async {
+            while again().is_none_or(|again| again == before[partition]) {
+                changes.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+    owners.settle(&[(1, 5), (2, 5)]).await;
+}
+
+/// The next lease of a member that has one coming.
+async fn lease(partitioner: &mut Partitioner) -> Lease {
+    soon(partitioner.next()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lease_that_somebody_deleted_is_not_taken_from_its_next_owner() {
+    let world = World::new();
+    let clients = [
+        world.client().await,
+        world.client().await,
+        world.client().await,
+    ];
+    let mut first = Partitioner::join(&clients[0], "/work", 3).await.unwrap();
+    let mut held = vec![lease(&mut first).await];
+    held.push(lease(&mut first).await);
+    held.push(lease(&mut first).await);
+    let mut second = Partitioner::join(&clients[1], "/work", 3).await.unwrap();
+    let asked_back = held.pop().unwrap();
+    soon(asked_back.lost()).await;
+    // Its holder does not stop, and somebody thinks that he may help.
+    let path = format!("/work/leases/{:010}", asked_back.partition());
+    clients[2].delete(&path, Expected::Any).await.unwrap();
+    let taken = lease(&mut second).await;
+    assert!(taken.token() > asked_back.token());
+    assert_eq!(taken.partition(), asked_back.partition());
+    drop(asked_back);
+    // The first one has done what it had to do when it has left.
+    drop(held);
+    soon(first.leave()).await;
+    let stat = clients[2].exists(&path).await.unwrap().unwrap();
+    assert!(taken.is_held() && stat.czxid == taken.token());
+}
+
+#[tokio::test]
+async fn a_member_whose_watches_somebody_removes_goes_on() {
+    let world = World::new();
+    let owners = Owners::default();
+    let first = worker(1, world.client().await, &owners).await;
+    owners.settle(&[(1, 10)]).await;
+    for path in ["/work/members", "/work/leases/0000000000"] {
+        // It may be about to leave one.
+        let remove = || first.client.remove_watches(path, WatcherType::Any);
+        soon(async { while remove().await.is_err() {} }).await;
+    }
+    let _second = worker(2, world.client().await, &owners).await;
+    owners.settle(&[(1, 5), (2, 5)]).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rookeeper_client::recipes::persistent_node::PersistentNode;
 use rookeeper_client::recipes::persistent_ttl_node::PersistentTtlNode;
-use rookeeper_client::{Acl, Client, CreateOptions, Error, EventType, Retry, State};
+use rookeeper_client::{Acl, Client, CreateOptions, Error, EventType, OpCode, Retry, State};
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
 
@@ -146,6 +146,25 @@ async fn a_create_without_an_answer_makes_one_znode() {
     let wanted: Vec<String> = names.iter().map(|name| format!("/p/{name}")).collect();
     assert_eq!(paths, wanted);
     assert_eq!(children(&other, "/p", 3).await, names);
+}
+
+#[tokio::test]
+async fn a_create_that_is_executed_late_goes_with_the_node() {
+    let world = World::new();
+    let (client, wire) = world.client_by_wire().await;
+    let other = world.client().await;
+    let container = CreateOptions::container();
+    other.create("/p", "", &container).await.unwrap();
+    wire.keep(OpCode::Create2);
+    let node = PersistentNode::sequential(&client, "/p/x-", "1", true, Acl::open()).unwrap();
+    wire.kept().await;
+    wire.break_once();
+    let path = soon(node.created()).await.unwrap();
+    assert_eq!(wire.deliver().await, 0);
+    let names = children(&other, "/p", 2).await;
+    assert!(names.iter().any(|name| path.ends_with(name)));
+    soon(node.close()).await.unwrap();
+    assert_eq!(children(&other, "/p", 0).await.len(), 0);
 }
 
 #[tokio::test]

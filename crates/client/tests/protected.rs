@@ -14,8 +14,9 @@
 mod world;
 
 use rookeeper_client::recipes::protected::{Protected, create_with_parents, make_parents};
-use rookeeper_client::{Client, CreateOptions};
-use world::{World, children, soon};
+use rookeeper_client::{Client, CreateOptions, Created, Error, OpCode, State};
+use tokio::task::JoinHandle;
+use world::{Wire, World, children, reach, soon};
 
 fn member(client: &Client) -> Protected {
     let options = CreateOptions::ephemeral_sequential();
@@ -134,4 +135,57 @@ async fn a_create_that_nobody_waits_for_leaves_nothing_behind() {
     wire.break_once();
     children(&witness, "/line", 0).await;
     assert_eq!(member.find().await.unwrap(), None);
+}
+
+/// Creates with a first attempt that is kept on its way; the connection breaks, and a later attempt is made.
+async fn create_twice(member: &Protected, wire: &Wire) -> JoinHandle<Result<Created, Error>> {
+    wire.keep(OpCode::Create2);
+    let create = tokio::spawn({
+        let member = member.clone();
+        async move { member.create().await }
+    });
+    wire.kept().await;
+    wire.break_once();
+    create
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_executed_late_is_removed_when_the_create_is_settled() {
+    let (world, witness) = world_with_line().await;
+    let (client, wire) = world.client_by_wire().await;
+    let member = member(&client);
+    let create = create_twice(&member, &wire).await;
+    // The second attempt is executed, and the first one behind it; nobody is told.
+    wire.swallow_replies_from(OpCode::Create2);
+    children(&witness, "/line", 1).await;
+    assert_eq!(wire.deliver().await, 0);
+    assert_eq!(children(&witness, "/line", 2).await.len(), 2);
+    wire.break_once();
+    let created = soon(create).await.unwrap().unwrap();
+    let names = children(&witness, "/line", 1).await;
+    assert_eq!(created.path, format!("/line/{}", names[0]));
+    // The earlier one: nobody has come between.
+    assert!(created.path.ends_with("-member-0000000000"));
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_executed_after_all_were_given_up_is_removed() {
+    let (world, witness) = world_with_line().await;
+    let (client, wire) = world.client_by_wire().await;
+    let member = member(&client);
+    wire.keep(OpCode::Create2);
+    let create = tokio::spawn({
+        let member = member.clone();
+        async move { member.create().await }
+    });
+    wire.kept().await;
+    create.abort();
+    assert!(create.await.unwrap_err().is_cancelled());
+    wire.requests();
+    wire.break_once();
+    // It has looked, and found nothing.
+    reach(&client, State::Connected).await;
+    wire.asked(2).await;
+    assert_eq!(wire.deliver().await, 0);
+    children(&witness, "/line", 0).await;
 }

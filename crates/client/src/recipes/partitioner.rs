@@ -23,7 +23,8 @@
 //! there, and those that were returned are handed out again with the same token. If the session has ended, the partitioner has too.
 //! A lease whose creation was not answered is found by the UUID in it.
 //!
-//! A lease that somebody deletes by hand is given away while its holder works: only the token tells then.
+//! A lease that somebody deletes by hand is noticed: its holder is told to stop, and the partition is had again when it has, unless
+//! somebody else was faster. Until the holder stops, only the token tells.
 //!
 //! **How many wake up.** A change of members concerns all, so all wake up. A lease that becomes free wakes those who have too few.
 //!

@@ -134,6 +134,7 @@ impl PersistentNode {
             first,
             options,
             path: None,
+            doubt: None,
             creations: 0,
             shown,
             inbox,
@@ -234,6 +235,8 @@ struct Keeper {
     options: CreateOptions,
     /// Where it is, or was: it comes back there.
     path: Option<String>,
+    /// How it was created, if that may have left a second one.
+    doubt: Option<Protected>,
     creations: u64,
     shown: watch::Sender<Standing>,
     inbox: mpsc::UnboundedReceiver<Wish>,
@@ -282,7 +285,8 @@ impl Keeper {
             let attempt = self.attempt();
             tokio::select! {
                 made = attempt.make() => {
-                    let path = made?;
+                    let (path, doubt) = made?;
+                    self.doubt = self.doubt.take().or(doubt);
                     self.creations += 1;
                     self.path = Some(path.clone());
                     self.shown.send_replace(Standing::There(path, self.creations));
@@ -353,11 +357,12 @@ impl Keeper {
         };
         let retry = Retry::forever().idempotent();
         let stat = retry.run(|| self.client.exists(path)).await?;
-        match stat {
-            Some(stat) if is_ours(&self.client, &stat, self.is_ephemeral()) => {
-                protected::delete(&self.client, path).await
-            }
-            _ => Ok(()),
+        if stat.is_some_and(|stat| is_ours(&self.client, &stat, self.is_ephemeral())) {
+            protected::delete(&self.client, path).await?;
+        }
+        match &self.doubt {
+            Some(doubt) => doubt.remove().await,
+            None => Ok(()),
         }
     }
 }
@@ -407,13 +412,16 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn make(self) -> Result<String, Error> {
+    /// Its path, and who finds a second one if there may be one.
+    async fn make(self) -> Result<(String, Option<Protected>), Error> {
         if self.gets_new_name {
             let protected = Protected::new(&self.client, &self.path, self.data, self.options);
-            return Ok(protected.create().await?.path);
+            let settled = protected.settle_telling(protected.send()).await?;
+            let doubt = settled.doubt.then_some(protected);
+            return Ok((settled.created.path, doubt));
         }
         self.occupy().await?;
-        Ok(self.path)
+        Ok((self.path, None))
     }
 
     /// Creates it, or takes over what is there. One of ours that an earlier attempt left behind is what is there.

@@ -2,7 +2,8 @@
 //!
 //! What lives here: taking a place, giving it up, and noticing that it is gone. What does not: who is ahead (`line`).
 //!
-//! Invariant: a place that is dropped at any moment, or whose taking is given up half way, is deleted in the background.
+//! Invariant: a place that is dropped at any moment, or whose taking is given up half way, is deleted in the background. With it goes
+//! what its taking may have left besides, where a connection broke meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,8 @@ pub(crate) struct Place {
     client: Client,
     path: String,
     token: Zxid,
+    /// How it was taken, if that may have left more than the znode.
+    doubt: Option<Protected>,
     /// Hears when the znode goes. It is used up by the deletion; before that, dropping it would cost a request.
     pub(crate) watch: Option<Watch>,
     /// Somebody else has removed it.
@@ -42,8 +45,10 @@ impl Place {
         let protected = Protected::new(client, &join(parent, word), data, options);
         let create = protected.send();
         let children = client.children(parent);
-        let created = protected.settle(create).await?;
-        let place = Self::of(client, created.path, created.stat.czxid);
+        let settled = protected.settle_telling(create).await?;
+        let created = settled.created;
+        let mut place = Self::of(client, created.path, created.stat.czxid);
+        place.doubt = settled.doubt.then_some(protected);
         let children = children.await.ok();
         // The create may have been another one than the first, then the list is older than it.
         let name = place.name();
@@ -57,6 +62,7 @@ impl Place {
             client: client.clone(),
             path,
             token,
+            doubt: None,
             watch: None,
             gone: AtomicBool::new(false),
             given_up: false,
@@ -87,13 +93,17 @@ impl Place {
     /// Deletes the znode. Tried again until it is gone; an error says that the session ended.
     pub(crate) async fn give_up(mut self) -> Result<(), Error> {
         delete(&self.client, &self.path).await?;
+        if let Some(doubt) = &self.doubt {
+            doubt.remove().await?;
+        }
         self.given_up = true;
         Ok(())
     }
 
-    /// The znode is gone already.
-    pub(crate) fn forget(mut self) {
+    /// The znode has become that of another place, which takes over what there is to look after.
+    pub(crate) fn turn_into(mut self, other: &mut Self) {
         self.given_up = true;
+        other.doubt = self.doubt.take();
     }
 
     /// False while the connection is suspended, after the end of the session, and when the znode is known to be gone.
@@ -170,11 +180,14 @@ impl Drop for Place {
             return;
         };
         let (client, path) = (self.client.clone(), std::mem::take(&mut self.path));
-        let watch = self.watch.take();
+        let (watch, doubt) = (self.watch.take(), self.doubt.take());
         runtime.spawn(async move {
+            // Errors say that the session ended, and the znodes with it.
             if call.await.is_err_and(|error| error.is_retriable()) {
-                // An error says that the session ended, and the znode with it.
                 let _ = delete(&client, &path).await;
+            }
+            if let Some(doubt) = doubt {
+                let _ = doubt.remove().await;
             }
             drop(watch);
         });

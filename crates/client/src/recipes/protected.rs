@@ -10,8 +10,12 @@
 //! Invariants:
 //! - A znode is adopted only if it has the own prefix and, being ephemeral, is of the own session: one that an earlier session left
 //!   behind ends with that session, and whoever counted on it would lose it without a word.
-//! - The search for it begins with a sync, in the order of requests behind the create. So it sees the create if that was executed at
-//!   all, whichever server is asked.
+//! - The search for it begins with a sync, in the order of requests behind the create. So it sees the create if that was executed by
+//!   then, whichever server is asked.
+//! - A server may execute what a broken connection has left behind after the session has gone on to another connection; ZooKeeper's
+//!   does where both are its own. So after an unknown outcome there may come to be several znodes with the own prefix. The first one
+//!   counts; the others are removed when the create is settled, and whoever gives its znode up looks for them again
+//!   (`Settled::doubt`).
 //!
 //! ```no_run
 //! use rookeeper_client::recipes::protected::Protected;
@@ -26,17 +30,22 @@
 //! # }
 //! ```
 
+use std::future::ready;
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::{
     Backoff, Call, Client, CreateOptions, Created, Error, ErrorCode, Expected, Outcome, Retry,
-    SessionId, Stat,
+    SessionId, Stat, State,
 };
 
 /// What a protected name begins with.
 const MARK: &str = "_c_";
+/// When whoever has given up a create without an answer looks for it once more: it may have been executed meanwhile.
+const LATE: Duration = Duration::from_secs(1);
 /// Bits of the fourth and third group of a random UUID that are not random (RFC 9562, 5.4).
 const UUID_FIXED: u128 = 0x4000_8000_0000_0000_0000;
 /// Where these bits are.
@@ -204,8 +213,15 @@ impl Protected {
 
     /// Waits for an attempt, and does the rest as [`Protected::create`] does.
     pub async fn settle(&self, call: Call<Created>) -> Result<Created, Error> {
+        self.settle_telling(call)
+            .await
+            .map(|settled| settled.created)
+    }
+
+    /// The same, and tells whether there was any doubt on the way.
+    pub(crate) async fn settle_telling(&self, call: Call<Created>) -> Result<Settled, Error> {
         let mut undo = self.undo_on_drop();
-        let result = self.try_until_known(call).await;
+        let result = self.try_until_known(call, &mut undo.doubt).await;
         let happened = result.as_ref().err().map(Error::outcome);
         if happened != Some(Outcome::Unknown) {
             undo.keep();
@@ -213,12 +229,25 @@ impl Protected {
         result
     }
 
-    /// Removes what an attempt left, in the background, unless it is told to keep it.
-    pub(crate) const fn undo_on_drop(&self) -> Undo<'_> {
-        Undo { of: Some(self) }
+    /// The same for somebody who looks for it again by himself when the future was dropped: nothing is undone.
+    pub(crate) async fn create_and_keep(&self) -> Result<Created, Error> {
+        let settled = self.try_until_known(self.send(), &mut false).await;
+        settled.map(|settled| settled.created)
     }
 
-    async fn try_until_known(&self, mut call: Call<Created>) -> Result<Created, Error> {
+    /// Removes what an attempt left, in the background, unless it is told to keep it.
+    pub(crate) const fn undo_on_drop(&self) -> Undo<'_> {
+        Undo {
+            of: Some(self),
+            doubt: false,
+        }
+    }
+
+    async fn try_until_known(
+        &self,
+        mut call: Call<Created>,
+        doubt: &mut bool,
+    ) -> Result<Settled, Error> {
         let backoff = Backoff::default();
         for round in 0.. {
             match call.await {
@@ -227,16 +256,31 @@ impl Protected {
                 }
                 Err(error) if error.is_retriable() => {
                     let unknown = error.outcome() == Outcome::Unknown;
+                    *doubt |= unknown;
                     if let Some(created) = self.find_if(unknown).await? {
-                        return Ok(created);
+                        return self.alone(created, *doubt).await;
                     }
                     sleep(backoff.pause(round)).await;
                 }
-                done => return done,
+                Err(error) => return Err(error),
+                Ok(created) => return self.alone(created, *doubt).await,
             }
             call = self.send();
         }
         Err(Error::ConnectionLost)
+    }
+
+    /// After doubts, several attempts may have been executed: the first of them stays.
+    async fn alone(&self, created: Created, doubt: bool) -> Result<Settled, Error> {
+        if !doubt {
+            return Ok(Settled { created, doubt });
+        }
+        let mut all = self.find_all().await?.into_iter();
+        let created = all.next().unwrap_or(created);
+        for other in all {
+            delete(&self.client, &other.path).await?;
+        }
+        Ok(Settled { created, doubt })
     }
 
     async fn find_if(&self, unknown: bool) -> Result<Option<Created>, Error> {
@@ -245,15 +289,22 @@ impl Protected {
 
     /// Looks for it: the znode with its prefix that is of this session, or not ephemeral. Tried again until the session ends.
     pub async fn find(&self) -> Result<Option<Created>, Error> {
+        Ok(self.find_all().await?.into_iter().next())
+    }
+
+    /// All that there are, in the order of their creation.
+    async fn find_all(&self) -> Result<Vec<Created>, Error> {
+        let mut all = Vec::new();
         for name in self.names().await? {
             let path = join(&self.parent, &name);
             let retry = Retry::forever().idempotent();
             let stat = retry.run(|| self.client.exists(&path)).await?;
             if let Some(stat) = stat.filter(|stat| self.is_own(stat)) {
-                return Ok(Some(Created { path, stat }));
+                all.push(Created { path, stat });
             }
         }
-        Ok(None)
+        all.sort_unstable_by_key(|created| created.stat.czxid);
+        Ok(all)
     }
 
     fn is_own(&self, stat: &Stat) -> bool {
@@ -288,6 +339,14 @@ impl Protected {
     }
 }
 
+/// A znode that was created once.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) created: Created,
+    /// The outcome of an attempt was not known: another znode with the same prefix may come to be.
+    pub(crate) doubt: bool,
+}
+
 /// Deletes a znode, and tries again until it is known to be gone or the session ends.
 pub(crate) async fn delete(client: &Client, path: &str) -> Result<(), Error> {
     let retry = Retry::forever().idempotent();
@@ -300,6 +359,8 @@ pub(crate) async fn delete(client: &Client, path: &str) -> Result<(), Error> {
 /// Removes a znode whose creator does not wait for it any more.
 pub(crate) struct Undo<'a> {
     of: Option<&'a Protected>,
+    /// An attempt may still be executed.
+    doubt: bool,
 }
 
 impl Undo<'_> {
@@ -312,11 +373,28 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if let (Some(protected), Ok(runtime)) = (self.of, Handle::try_current()) {
-            let protected = protected.clone();
-            // Its errors mean that the session is over, and the znode with it.
-            runtime.spawn(async move { protected.remove().await });
+            runtime.spawn(undo(protected.clone(), self.doubt));
         }
     }
+}
+
+/// Its errors mean that the session is over, and the znode with it.
+async fn undo(protected: Protected, mut doubt: bool) -> Result<(), Error> {
+    let client = protected.client.clone();
+    doubt |= client.state() != State::Connected;
+    let mut states = client.states();
+    protected.remove().await?;
+    tokio::select! {
+        biased;
+        // The connection broke, perhaps with the create on it.
+        state = states.next() => doubt |= state.is_some(),
+        () = ready(()) => {}
+    }
+    if doubt {
+        sleep(LATE).await;
+        protected.remove().await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

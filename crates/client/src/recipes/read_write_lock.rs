@@ -148,22 +148,19 @@ impl WriteGuard {
 
     /// Goes on as a reader, without a moment in between. After an error, or when the future is dropped, nothing is held.
     pub async fn downgrade(self) -> Result<Guard, Error> {
-        let client = self.guard.client();
+        let (client, token) = (self.guard.client().clone(), self.guard.token());
         let (parent, name) = split(self.guard.path());
         let reader = format!("{READ}{}", WRITER.key(name));
         let options = CreateOptions::ephemeral();
-        let reader = Protected::new(client, &join(parent, &reader), self.data.clone(), options);
+        let reader = Protected::new(&client, &join(parent, &reader), self.data.clone(), options);
         let mut undo = reader.undo_on_drop();
         let path = self.turn_into(&reader).await?;
         undo.keep();
-        let reading = Guard::with_token(
-            Place::of(client, path, self.guard.token()),
-            self.guard.token(),
-        );
-        if let Some(place) = self.guard.into_place() {
-            place.forget();
+        let mut place = Place::of(&client, path, token);
+        if let Some(writer) = self.guard.into_place() {
+            writer.turn_into(&mut place);
         }
-        Ok(reading)
+        Ok(Guard::with_token(place, token))
     }
 
     /// Tries until it is known to be done, or the session ends. The path of the reader is the answer.

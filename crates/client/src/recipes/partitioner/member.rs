@@ -6,8 +6,12 @@
 //! - A round can be dropped at any moment: a lease that is being created is in doubt before the request leaves, and is settled in
 //!   the next round; one that is being deleted is known until the answer has come.
 //! - A lease is handed out only while the connection stands, and deleted only after it was returned.
+//! - Every lease is watched: what somebody else has deleted is not this member's any more, and is not deleted by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -46,6 +50,8 @@ pub(super) struct Member {
 struct Held {
     token: Zxid,
     stage: Stage,
+    /// Hears when somebody deletes or writes it. Without one, it has to be looked at.
+    watch: Option<Watch>,
 }
 
 enum Stage {
@@ -59,6 +65,8 @@ enum Stage {
     Recalled,
     /// Nobody does, and the znode is to be deleted.
     Returned,
+    /// Somebody does, and was told to stop for good: the znode is not ours any more.
+    Gone,
 }
 
 /// What a member waits for after a round.
@@ -94,7 +102,8 @@ impl Member {
             returns,
             returned,
         };
-        member.enrol().await?;
+        let created = member.znode.create().await?;
+        member.name = split(&created.path).1.to_owned();
         Ok(member)
     }
 
@@ -125,6 +134,7 @@ impl Member {
                     true
                 }
                 partition = self.returned.recv() => self.take_back(partition),
+                () = any_rings(&mut self.held) => true,
                 event = waiting.end() => event.is_ok(),
             };
             if !goes_on {
@@ -154,11 +164,17 @@ impl Member {
     fn take_back(&mut self, partition: Option<u32>) -> bool {
         let mut next = partition;
         while let Some(partition) = next {
-            if let Some(held) = self.held.get_mut(&partition) {
-                held.stage = match held.stage {
-                    Stage::Paused(_) if !self.leaving => Stage::Idle,
-                    _ => Stage::Returned,
-                };
+            match self.held.get_mut(&partition) {
+                Some(held) if matches!(held.stage, Stage::Gone) => {
+                    self.held.remove(&partition);
+                }
+                Some(held) => {
+                    held.stage = match held.stage {
+                        Stage::Paused(_) if !self.leaving => Stage::Idle,
+                        _ => Stage::Returned,
+                    };
+                }
+                None => {}
             }
             next = self.returned.try_recv().ok();
         }
@@ -175,8 +191,8 @@ impl Member {
         if self.client.state() != State::Connected {
             return Ok(Waiting::default());
         }
+        self.check_unwatched().await?;
         self.delete_returned().await?;
-        self.check_idle().await?;
         self.resolve_doubts().await?;
         if self.leaving {
             self.held.values_mut().for_each(Held::recall);
@@ -184,25 +200,18 @@ impl Member {
             return Ok(Waiting::default());
         }
         let (share, members) = self.share().await?;
+        // Whatever happened to leases before that answer is known by now.
+        self.check_unwatched().await?;
         self.recall_excess(share);
         self.delete_returned().await?;
         self.hand_out_idle();
         let leases = self.take_missing(share).await?;
+        self.check_unwatched().await?;
         Ok(Waiting {
             members: Some(members),
             leases,
             again: false,
         })
-    }
-
-    /// Becomes a member, or finds that it is one.
-    async fn enrol(&mut self) -> Result<(), Error> {
-        let created = match self.znode.find().await? {
-            Some(created) => created,
-            None => self.znode.create().await?,
-        };
-        self.name = split(&created.path).1.to_owned();
-        Ok(())
     }
 
     async fn share(&mut self) -> Result<(usize, Watch), Error> {
@@ -217,8 +226,12 @@ impl Member {
                 Err(error) if error.is_no_node() => {}
                 Err(error) => return Err(error),
             }
-            // Somebody has deleted the znode of this member.
-            self.enrol().await?;
+            // Somebody has deleted the znode of this member. What is left of an attempt is found by the next.
+            let created = match self.znode.find().await? {
+                Some(created) => created,
+                None => self.znode.create_and_keep().await?,
+            };
+            self.name = split(&created.path).1.to_owned();
         }
     }
 
@@ -237,17 +250,28 @@ impl Member {
         Ok(())
     }
 
-    /// Leases that were returned while the connection was away may be gone, if somebody has deleted them.
-    async fn check_idle(&mut self) -> Result<(), Error> {
-        let idle: Vec<(u32, Zxid)> = self
-            .held
-            .iter()
-            .filter(|(_, held)| matches!(held.stage, Stage::Idle))
-            .map(|(partition, held)| (*partition, held.token))
+    /// Watches those that are not watched, all at once, and finds out which of them somebody else has deleted.
+    async fn check_unwatched(&mut self) -> Result<(), Error> {
+        self.held.values_mut().for_each(Held::drop_rung);
+        let unwatched = self.held.iter().filter(|(_, held)| held.wants_watch());
+        let calls: Vec<_> = unwatched
+            .map(|(partition, _)| {
+                let call = self.client.data_watched(&self.lease(*partition));
+                (*partition, call)
+            })
             .collect();
-        for (partition, token) in idle {
-            if self.own_token(partition).await? != Some(token) {
-                self.held.remove(&partition);
+        for (partition, call) in calls {
+            let (token, watch) = match call.await {
+                Ok((data, watch)) => (self.token_of(&data), Some(watch)),
+                Err(error) if error.is_no_node() => (None, None),
+                Err(error) => return Err(error),
+            };
+            if let Some(held) = self.held.get_mut(&partition) {
+                if token == Some(held.token) {
+                    held.watch = watch;
+                } else if held.is_taken_away() {
+                    self.held.remove(&partition);
+                }
             }
         }
         Ok(())
@@ -267,8 +291,7 @@ impl Member {
                 Err(error) => return Err(error),
             };
             if let Some(token) = token {
-                let stage = Stage::Idle;
-                self.held.insert(partition, Held { token, stage });
+                self.held.insert(partition, Held::idle(token));
             }
             self.doubtful.remove(&partition);
         }
@@ -277,16 +300,18 @@ impl Member {
 
     /// The token of a lease, if it is there and is this member's.
     async fn own_token(&self, partition: u32) -> Result<Option<Zxid>, Error> {
-        let path = self.lease(partition);
-        let own = |data: &Data| {
-            SessionId(data.stat.ephemeral_owner) == self.client.session()
-                && data.bytes == self.znode.uuid().as_bytes()
-        };
-        match self.client.data(&path).await {
-            Ok(data) => Ok(own(&data).then_some(data.stat.czxid)),
+        match self.client.data(&self.lease(partition)).await {
+            Ok(data) => Ok(self.token_of(&data)),
             Err(error) if error.is_no_node() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The token of a lease that was read, if it is this member's.
+    fn token_of(&self, data: &Data) -> Option<Zxid> {
+        let own = SessionId(data.stat.ephemeral_owner) == self.client.session()
+            && data.bytes == self.znode.uuid().as_bytes();
+        own.then_some(data.stat.czxid)
     }
 
     /// How many this member has and wants to keep.
@@ -376,8 +401,8 @@ impl Member {
         for (partition, call) in calls {
             match call.await {
                 Ok(created) => {
-                    let (token, stage) = (created.stat.czxid, Stage::Idle);
-                    self.held.insert(partition, Held { token, stage });
+                    let held = Held::idle(created.stat.czxid);
+                    self.held.insert(partition, held);
                 }
                 Err(error) if error.is_node_exists() || error.is_no_node() => {}
                 Err(error) => return Err(error),
@@ -408,8 +433,40 @@ impl Member {
 }
 
 impl Held {
+    const fn idle(token: Zxid) -> Self {
+        Self {
+            token,
+            stage: Stage::Idle,
+            watch: None,
+        }
+    }
+
     const fn is_kept(&self) -> bool {
-        !matches!(self.stage, Stage::Recalled | Stage::Returned)
+        !matches!(self.stage, Stage::Recalled | Stage::Returned | Stage::Gone)
+    }
+
+    const fn wants_watch(&self) -> bool {
+        self.watch.is_none() && !matches!(self.stage, Stage::Gone)
+    }
+
+    /// Its watch has told something, or was removed.
+    fn rings(&mut self, context: &mut Context<'_>) -> bool {
+        let watch = self.watch.as_mut();
+        watch.is_some_and(|watch| Pin::new(watch).poll(context).is_ready())
+    }
+
+    fn drop_rung(&mut self) {
+        if self.rings(&mut Context::from_waker(Waker::noop())) {
+            self.watch = None;
+        }
+    }
+
+    /// The znode is not ours any more. True if nobody works on it.
+    fn is_taken_away(&mut self) -> bool {
+        self.recall();
+        let is_returned = matches!(self.stage, Stage::Returned);
+        self.stage = Stage::Gone;
+        is_returned
     }
 
     fn pause(&mut self) {
@@ -428,7 +485,7 @@ impl Held {
                 stop.send_replace(true);
                 Stage::Recalled
             }
-            Stage::Recalled => Stage::Recalled,
+            stage @ (Stage::Recalled | Stage::Gone) => stage,
             Stage::Idle | Stage::Returned => Stage::Returned,
         };
     }
@@ -452,11 +509,30 @@ impl Waiting {
     }
 }
 
+/// A watch that somebody has removed is left again in the next round.
 async fn event(watch: Option<Watch>) -> Result<(), Error> {
     match watch {
-        Some(watch) => watch.await.map(drop),
+        Some(watch) => match watch.await {
+            Ok(_) | Err(Error::WatchRemoved) => Ok(()),
+            Err(error) => Err(error),
+        },
         None => std::future::pending().await,
     }
+}
+
+/// Waits until the watch of a lease has something to tell.
+async fn any_rings(held: &mut BTreeMap<u32, Held>) {
+    poll_fn(|context| {
+        let mut rang = false;
+        for held in held.values_mut() {
+            if held.rings(context) {
+                held.watch = None;
+                rang = true;
+            }
+        }
+        if rang { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Trouble that may pass: another round soon.
