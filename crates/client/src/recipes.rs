@@ -10,7 +10,7 @@
 //! What lives here, from below:
 //!
 //! - [`protected`], how a znode is created when nobody knows whether the last attempt was one. `place`: an ephemeral that goes when
-//!   its owner does not want it any more. `line`: who is ahead, and the wait until nobody is. [`guard`]: what a holder has in hand.
+//!   its owner does not want it any more. `line`: who is ahead, and the wait until nobody is. `wake`: what ends a wait. [`guard`]: what a holder has in hand.
 //! - One at a time: [`mutex`], [`read_write_lock`], [`semaphore`], [`multi_lock`].
 //! - One of many: [`leader_latch`] (stays it), [`leader_selector`] (does something and lines up again).
 //! - All together: [`barrier`], [`double_barrier`].
@@ -51,3 +51,4 @@ pub mod shared_value;
 pub mod simple_queue;
 pub mod tree_cache;
 pub mod unique_ids;
+mod wake;

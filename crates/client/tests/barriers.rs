@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rookeeper_client::recipes::barrier::Barrier;
 use rookeeper_client::recipes::double_barrier::DoubleBarrier;
-use rookeeper_client::{Client, CreateOptions, Error, State};
+use rookeeper_client::{Client, CreateOptions, Error, State, WatcherType};
 use tokio::task::JoinHandle;
 use world::{World, children, reach, soon};
 
@@ -238,5 +238,28 @@ async fn a_member_whose_answer_was_lost_counts_once() {
     let leaving = tokio::spawn(first.leave());
     soon(second.leave()).await.unwrap();
     soon(leaving).await.unwrap().unwrap();
+    is_empty(&b).await;
+}
+
+/// Removes the watch on the path, once there is one.
+async fn blind(client: &Client, path: &str) {
+    let remove = || client.remove_watches(path, WatcherType::Any);
+    soon(async { while remove().await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn who_waits_waits_on_when_somebody_removes_the_watch() {
+    let world = world_with_double().await;
+    let (a, b) = (world.client().await, world.client().await);
+    Barrier::new(&b, "/barriers/one").set().await.unwrap();
+    let stopped = waiting(&a);
+    blind(&a, "/barriers/one").await;
+    Barrier::new(&b, "/barriers/one").remove().await.unwrap();
+    soon(stopped).await.unwrap().unwrap();
+    let entering = member(&a, 2);
+    blind(&a, "/double/ready").await;
+    let inside = soon(double(&b, 2).enter()).await.unwrap();
+    soon(inside.leave()).await.unwrap();
+    soon(entering).await.unwrap().unwrap();
     is_empty(&b).await;
 }

@@ -19,7 +19,7 @@ use rookeeper_client::recipes::counter::{Change, Counter, CounterError};
 use rookeeper_client::recipes::shared_count::{CountError, SharedCount};
 use rookeeper_client::recipes::shared_value::SharedValue;
 use rookeeper_client::recipes::unique_ids::{IdBlocks, SequenceIds};
-use rookeeper_client::{CreateOptions, Outcome, State};
+use rookeeper_client::{CreateOptions, Outcome, State, WatcherType};
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
 
@@ -225,6 +225,18 @@ async fn changes_end_with_the_session() {
     assert_eq!(soon(changes.next()).await, None);
     assert_eq!(value.current().bytes, "0");
     assert!(value.set("1").await.is_err());
+}
+
+#[tokio::test]
+async fn a_value_is_followed_although_somebody_removes_the_watch() {
+    let world = World::new();
+    let (client, judge) = (world.client().await, world.client().await);
+    let value = SharedValue::start(&client, "/value", "0").await.unwrap();
+    let mut changes = value.changes();
+    let removed = client.remove_watches("/value", WatcherType::Any).await;
+    removed.unwrap();
+    judge.set("/value", "1", -1).await.unwrap();
+    assert_eq!(soon(changes.next()).await.unwrap().bytes, "1");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use rookeeper_client::recipes::delay_queue::DelayQueue;
 use rookeeper_client::recipes::priority_queue::PriorityQueue;
 use rookeeper_client::recipes::queue::{Consumer, Delivery, Options, Queue, QueueError};
 use rookeeper_client::recipes::simple_queue::SimpleQueue;
-use rookeeper_client::{Client, CreateOptions, State};
+use rookeeper_client::{Client, CreateOptions, State, WatcherType};
 use tokio::sync::mpsc;
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
@@ -367,6 +367,28 @@ async fn some_answers(consumer: &mut Consumer, polls: usize) -> Option<Delivery>
     });
     // No more answers come where nothing is left to take.
     tokio::time::timeout(A_WHILE, answers).await.ok().flatten()
+}
+
+#[tokio::test]
+async fn a_consumer_waits_on_when_somebody_removes_its_watch() {
+    let world = World::new();
+    let (a, b) = (world.client().await, world.client().await);
+    let queue = Queue::with(&b, "/queue", locked().max_items(1));
+    let mut consumer = Queue::with(&a, "/queue", locked()).consumer();
+    let taking = tokio::spawn(async move { next(&mut consumer).await });
+    let blind = async |client: &Client| {
+        let remove = || client.remove_watches("/queue", WatcherType::Any);
+        soon(async { while remove().await.is_err() {} }).await;
+    };
+    blind(&a).await;
+    queue.put("1").await.unwrap();
+    let delivery = soon(taking).await.unwrap();
+    assert_eq!(text(&delivery), "1");
+    // The same for a producer that waits for room.
+    let putting = tokio::spawn(async move { queue.put("2").await });
+    blind(&b).await;
+    delivery.done().await.unwrap();
+    soon(putting).await.unwrap().unwrap();
 }
 
 #[tokio::test]

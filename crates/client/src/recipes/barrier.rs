@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::protected::{create_with_parents, delete};
+use super::wake::woken;
 use crate::{Client, CreateOptions, Error, Retry};
 
 /// A gate for everybody. Clones are the same barrier.
@@ -68,7 +69,7 @@ impl Barrier {
         loop {
             match retry.run(|| self.client.exists_watched(&self.path)).await? {
                 (None, _) => return Ok(()),
-                (Some(_), watch) => watch.await?,
+                (Some(_), watch) => woken(watch).await?,
             };
         }
     }

@@ -39,6 +39,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::protected::{create_with_parents, delete, join, uuid};
+use super::wake::woken;
 use crate::{Client, CreateOptions, Error, Multi, Retry, SessionId, Stat, Watch, Zxid};
 
 /// The znode that says that enough have come.
@@ -208,7 +209,7 @@ impl Member {
                 Verdict::Enter => return Ok(()),
                 Verdict::Declare => return barrier.declare().await,
                 Verdict::DeclareAnew => barrier.declare_anew().await?,
-                Verdict::Wait => drop(watch.await?),
+                Verdict::Wait => woken(watch).await?,
             }
         }
     }
@@ -277,7 +278,7 @@ impl Member {
                 self.withdraw().await?;
             }
             if there.is_some() {
-                watch.await?;
+                woken(watch).await?;
             }
         }
         self.withdraw().await?;

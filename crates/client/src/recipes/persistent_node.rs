@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use super::protected::{self, Protected, create_with_parents};
+use super::wake::woken;
 use crate::{Acl, Backoff, Client, CreateOptions, Error, Expected, Retry, SessionId, Stat};
 
 /// Why a kind is refused.
@@ -379,15 +380,7 @@ async fn until_gone(client: &Client, path: &str, is_ephemeral: bool) -> Result<(
         if !stat.is_some_and(|stat| is_ours(client, &stat, is_ephemeral)) {
             return Ok(());
         }
-        heard(changed.await)?;
-    }
-}
-
-/// A watch that somebody removed is left again.
-fn heard<T>(event: Result<T, Error>) -> Result<(), Error> {
-    match event {
-        Err(error) if error != Error::WatchRemoved => Err(error),
-        _ => Ok(()),
+        woken(changed).await?;
     }
 }
 
@@ -454,7 +447,7 @@ impl Attempt {
                 write(&self.client, &self.path, &self.data).await
             }
             Some(_) => {
-                heard(gone.await)?;
+                woken(gone).await?;
                 Ok(false)
             }
         }

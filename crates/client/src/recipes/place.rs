@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::protected::{Protected, delete, join, split};
+use super::wake::woken;
 use crate::{
     Backoff, Children, Client, CreateOptions, Error, ErrorCode, Expected, Retry, SessionId, Stat,
     State, Watch, Zxid,
@@ -141,10 +142,7 @@ impl Place {
         if !stat.is_some_and(|stat| self.is_own(&stat)) {
             return Ok(true);
         }
-        match watch.await {
-            Ok(_) | Err(Error::WatchRemoved) => Ok(false),
-            Err(error) => Err(error),
-        }
+        woken(watch).await.map(|()| false)
     }
 
     /// Asks whether the znode is there and is this one.

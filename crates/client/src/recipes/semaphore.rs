@@ -28,6 +28,7 @@ use super::guard::Guard;
 use super::mutex::{Mutex, within};
 use super::place::Place;
 use super::protected::join;
+use super::wake::woken;
 use crate::{Children, Client, Error, Retry};
 
 /// What stands before the number.
@@ -137,10 +138,7 @@ impl Semaphore {
             if self.permits(&place, &children)? {
                 return Ok(Guard::of(place));
             }
-            match changed.await {
-                Ok(_) | Err(Error::WatchRemoved) => {}
-                Err(error) => return Err(error),
-            }
+            woken(changed).await?;
         }
     }
 

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::protected::create_with_parents;
+use super::wake::woken;
 use crate::{Client, CreateOptions, Data, Error, Expected, Retry, Watch, Zxid};
 
 /// A value, and which one of all those that there were.
@@ -219,7 +220,7 @@ async fn first(client: &Client, path: &str, seed: &[u8]) -> Result<(Data, Watch)
 
 /// Reads the value whenever it changes. Ends with the session.
 async fn follow(client: Client, path: String, current: watch::Sender<Versioned>, mut watch: Watch) {
-    while watch.await.is_ok() {
+    while woken(watch).await.is_ok() {
         watch = match next(&client, &path, &current).await {
             Ok(watch) => watch,
             Err(_) => return,
@@ -244,7 +245,7 @@ async fn next(
         }
         let retry = Retry::forever().idempotent();
         if let (None, created) = retry.run(|| client.exists_watched(path)).await? {
-            created.await?;
+            woken(created).await?;
         }
     }
 }

@@ -76,8 +76,8 @@ fn all() -> Vec<Entry> {
     RECIPES.into_iter().chain(IDS).collect()
 }
 
-/// Files of recipes that are no recipes by themselves: what guards and all caches have in common.
-const PARTS: [&str; 4] = ["cache", "guard", "line", "place"];
+/// Files of recipes that are no recipes by themselves: what guards, waits and all caches have in common.
+const PARTS: [&str; 5] = ["cache", "guard", "line", "place", "wake"];
 
 #[test]
 fn no_recipe_is_missing() {

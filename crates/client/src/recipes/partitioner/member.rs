@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use super::lease::Lease;
 use super::share::{WORD, share};
 use crate::recipes::protected::{Protected, delete, join, make_parents, split};
+use crate::recipes::wake::woken;
 use crate::{Client, CreateOptions, Data, Error, SessionId, State, States, Watch, Zxid};
 
 /// Digits in the name of a lease.
@@ -509,13 +510,9 @@ impl Waiting {
     }
 }
 
-/// A watch that somebody has removed is left again in the next round.
 async fn event(watch: Option<Watch>) -> Result<(), Error> {
     match watch {
-        Some(watch) => match watch.await {
-            Ok(_) | Err(Error::WatchRemoved) => Ok(()),
-            Err(error) => Err(error),
-        },
+        Some(watch) => woken(watch).await,
         None => std::future::pending().await,
     }
 }

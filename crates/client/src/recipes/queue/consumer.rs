@@ -18,6 +18,7 @@ use super::place::{Place, now};
 use crate::recipes::guard::Guard;
 use crate::recipes::mutex::Mutex;
 use crate::recipes::protected::{delete, join};
+use crate::recipes::wake::woken;
 use crate::{Backoff, Call, Data, Error, Outcome, Retry, Watch};
 
 /// Longest sleep until an item is due: the clock may be set meanwhile.
@@ -320,7 +321,7 @@ impl Waiting {
     async fn end(self) -> Result<(), Error> {
         let locks = async {
             match self.locks {
-                Some(watch) => watch.await,
+                Some(watch) => woken(watch).await,
                 None => std::future::pending().await,
             }
         };
@@ -334,8 +335,8 @@ impl Waiting {
             }
         };
         tokio::select! {
-            event = self.items => event.map(drop),
-            event = locks => event.map(drop),
+            event = woken(self.items) => event,
+            event = locks => event,
             () = due => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::order::{Order, Plan, SIMPLE_WORD, WORD};
 use super::{Options, QueueError, envelope};
 use crate::recipes::protected::{create_with_parents, join, make_parents};
+use crate::recipes::wake::woken;
 use crate::{Children, Client, CreateOptions, Error, Retry, Stat, Watch};
 
 /// How items lie in their znodes.
@@ -91,7 +92,7 @@ impl Place {
             if children.names.len() < max {
                 return Ok(());
             }
-            watch.await?;
+            woken(watch).await?;
         }
     }
 
