@@ -119,7 +119,7 @@ impl Client {
         let (sender, changes) = mpsc::unbounded_channel();
         let mut shown = self.shared.status.shown.lock();
         if !shown.state.is_final() {
-            shown.listeners.push(sender);
+            shown.listen(sender);
         }
         States::new(changes)
     }
@@ -254,6 +254,19 @@ impl Client {
     }
 }
 
+impl Shown {
+    /// Adds a listener, and forgets those that are gone whenever there is no more room.
+    fn listen(&mut self, listener: mpsc::UnboundedSender<State>) {
+        let listeners = &mut self.listeners;
+        if listeners.len() == listeners.capacity() {
+            listeners.retain(|listener| !listener.is_closed());
+            // Room for as many again, so that this costs a constant for each.
+            listeners.reserve(listeners.len() + 1);
+        }
+        listeners.push(listener);
+    }
+}
+
 impl Status {
     /// Why there is no connection yet.
     pub(crate) fn unreachable(&self) -> Error {
@@ -284,4 +297,21 @@ fn data_body(reader: &mut Reader<'_>, body: &Bytes) -> Result<Data, DecodeError>
 
 fn read_nothing(reply: Reply, question: Question<()>) -> Result<(), Error> {
     read_body(reply, question, |_, _| Ok(())).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn listeners_that_are_gone_are_forgotten() {
+        let client = Client::builder().open("127.0.0.1:1").unwrap();
+        let stays = client.states();
+        for _ in 0..1000 {
+            drop(client.states());
+        }
+        let most = client.shared.status.shown.lock().listeners.len();
+        assert!(most < 10, "{most} listeners, one of them there");
+        drop(stays);
+    }
 }

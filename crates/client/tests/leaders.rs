@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 use rookeeper_client::recipes::leader_latch::{LeaderLatch, Leadership, Participant};
 use rookeeper_client::recipes::leader_selector::LeaderSelector;
 use rookeeper_client::recipes::mutex::Mutex;
-use rookeeper_client::{Client, Error, Expected, State, Zxid};
+use rookeeper_client::{Client, Error, Expected, OpCode, State, Zxid};
 use tokio::sync::mpsc;
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
@@ -99,14 +99,21 @@ async fn a_release_wakes_one_candidate_which_asks_nothing() {
     let mut latches = Vec::new();
     for count in 1..6 {
         latches.push(candidate(&client, "next"));
-        wire.asked(count * 4).await;
+        // Create, children, a watch on the predecessor; the one that is next watches its own znode too.
+        wire.asked(count * 3 + 1).await;
     }
     wire.requests();
     soon(first.leave()).await.unwrap();
     leads(&latches[0]).await;
     // It watches its own znode now, as long as it leads.
     wire.asked(1).await;
-    assert_eq!(wire.requests(), [rookeeper_client::OpCode::Exists]);
+    assert_eq!(wire.requests(), [OpCode::Exists]);
+    // One that had several ahead looks whether any are left.
+    soon(latches.remove(0).leave()).await.unwrap();
+    leads(&latches[0]).await;
+    wire.asked(3).await;
+    let asked = [OpCode::Delete, OpCode::GetChildren2, OpCode::Exists];
+    assert_eq!(wire.requests(), asked);
 }
 
 #[tokio::test]

@@ -102,8 +102,8 @@ async fn a_release_wakes_one_waiter_which_asks_nothing() {
     let mut waiting = Vec::new();
     for waiter in 0..WAITERS {
         waiting.push(waits(&witness));
-        // Create, children, a watch on the own znode, a watch on the predecessor.
-        wire.asked((waiter + 1) * 4).await;
+        // Create, children, a watch on the predecessor; the one that is next watches its own znode too.
+        wire.asked((waiter + 1) * 3 + 1).await;
     }
     wire.requests();
     guard.release().await.unwrap();
@@ -111,6 +111,42 @@ async fn a_release_wakes_one_waiter_which_asks_nothing() {
     assert_eq!(wire.requests(), []);
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
     assert!(guard.is_held());
+}
+
+#[tokio::test]
+async fn among_many_a_hand_over_costs_a_deletion_and_a_read() {
+    const CLIENTS: usize = 10;
+    const EACH: usize = 10;
+    let world = World::new();
+    let first = world.client().await;
+    let guard = mutex(&first).lock().await.unwrap();
+    let (mut waiting, mut wires) = (Vec::new(), Vec::new());
+    for _ in 0..CLIENTS {
+        let (client, wire) = world.client_by_wire().await;
+        for _ in 0..EACH {
+            waiting.push(waits(&client));
+        }
+        // Create, children, a watch on the predecessor.
+        wire.asked(EACH * 3).await;
+        children(&first, PATH, 1 + waiting.len()).await;
+        wires.push(wire);
+    }
+    // The one that is next watches its own znode too.
+    wires[0].asked(EACH * 3 + 1).await;
+    for wire in &wires {
+        wire.requests();
+    }
+    let mut guard = guard;
+    for (number, next) in waiting.into_iter().enumerate() {
+        guard.release().await.unwrap();
+        guard = got(next).await;
+        let asked: Vec<OpCode> = wires.iter().flat_map(Wire::requests).collect();
+        let count = |op: OpCode| asked.iter().filter(|asked| **asked == op).count();
+        // Nobody else has woken up. Who was next when it came need not look; the first deletion is not seen here.
+        let once = usize::from(number > 0);
+        let seen = (count(OpCode::Delete), count(OpCode::GetChildren2));
+        assert_eq!((seen, asked.len()), ((once, once), 2 * once), "{asked:?}");
+    }
 }
 
 #[tokio::test]

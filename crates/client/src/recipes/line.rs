@@ -10,6 +10,9 @@
 //! between (the rule says so), if its own znode is still there, and if it has not missed anything. The first is a matter of the recipe.
 //! For the second it watches its own znode too: both watches are at one server, which tells of deletions in their order. The third
 //! holds if the event has a zxid: one that a reconnect brings has none, and servers before 3.9 never tell it; then the line is read.
+//! Whoever had several ahead reads the line once when the nearest one goes, since that may have given up and left others ahead. So
+//! among many waiters a hand-over costs a deletion, an event and a read; those that are not next watch one znode only, and learn that
+//! somebody has removed their own when their turn comes.
 //! (A znode that somebody makes by hand, with a number that has passed, is seen by those who look later.)
 //!
 //! **A limit of the layout.** The numbers are those of the server, of 31 bits: after 2,147,483,648 places under one parent they turn
@@ -181,8 +184,9 @@ impl Waiting {
                 return Ok(());
             };
             let nearest = join(self.place.parent(), ahead.nearest);
-            let went = self.wait_for(&nearest).await?;
-            if went == Went::Seen && ahead.count == 1 && self.rule.closed {
+            let is_next = ahead.count == 1 && self.rule.closed;
+            let went = self.wait_for(&nearest, is_next).await?;
+            if went == Went::Seen && is_next {
                 return Ok(());
             }
         }
@@ -205,12 +209,12 @@ impl Waiting {
         }
     }
 
-    /// Waits until something happens to the one at `path`.
-    async fn wait_for(&mut self, path: &str) -> Result<Went, Error> {
+    /// Waits until something happens to the one at `path`. Whoever is next watches its own znode too.
+    async fn wait_for(&mut self, path: &str, is_next: bool) -> Result<Went, Error> {
         let client = self.place.client().clone();
         let own_path = self.place.path().to_owned();
         // Asked first, so that it is watched before the other one.
-        let own = self.place.watch.is_none();
+        let own = is_next && self.place.watch.is_none();
         let own = own.then(|| client.data_watched(&own_path));
         let retry = Retry::forever().idempotent();
         let other = match retry.run(|| client.data_watched(path)).await {

@@ -39,7 +39,7 @@ use tokio::time::sleep;
 
 use crate::{
     Backoff, Call, Client, CreateOptions, Created, Error, ErrorCode, Expected, Outcome, Retry,
-    SessionId, Stat, State,
+    SessionId, Stat, State, States,
 };
 
 /// What a protected name begins with.
@@ -373,16 +373,15 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if let (Some(protected), Ok(runtime)) = (self.of, Handle::try_current()) {
-            runtime.spawn(undo(protected.clone(), self.doubt));
+            let states = protected.client.states();
+            let doubt = self.doubt || protected.client.state() != State::Connected;
+            runtime.spawn(undo(protected.clone(), doubt, states));
         }
     }
 }
 
 /// Its errors mean that the session is over, and the znode with it.
-async fn undo(protected: Protected, mut doubt: bool) -> Result<(), Error> {
-    let client = protected.client.clone();
-    doubt |= client.state() != State::Connected;
-    let mut states = client.states();
+async fn undo(protected: Protected, mut doubt: bool, mut states: States) -> Result<(), Error> {
     protected.remove().await?;
     tokio::select! {
         biased;
