@@ -120,7 +120,7 @@ async fn among_many_a_hand_over_costs_a_deletion_and_a_read() {
     let world = World::new();
     let first = world.client().await;
     let guard = mutex(&first).lock().await.unwrap();
-    let (mut waiting, mut wires) = (Vec::new(), Vec::new());
+    let (mut waiting, mut wires, mut clients) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CLIENTS {
         let (client, wire) = world.client_by_wire().await;
         for _ in 0..EACH {
@@ -129,6 +129,7 @@ async fn among_many_a_hand_over_costs_a_deletion_and_a_read() {
         // Create, children, a watch on the predecessor.
         wire.asked(EACH * 3).await;
         children(&first, PATH, 1 + waiting.len()).await;
+        clients.push(client);
         wires.push(wire);
     }
     // The one that is next watches its own znode too.

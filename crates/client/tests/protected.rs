@@ -16,7 +16,7 @@ mod world;
 use rookeeper_client::recipes::protected::{Protected, create_with_parents, make_parents};
 use rookeeper_client::{Client, CreateOptions, Created, Error, OpCode, State};
 use tokio::task::JoinHandle;
-use world::{Wire, World, children, reach, soon};
+use world::{Wire, World, children, soon};
 
 fn member(client: &Client) -> Protected {
     let options = CreateOptions::ephemeral_sequential();
@@ -182,9 +182,12 @@ async fn an_attempt_that_is_executed_after_all_were_given_up_is_removed() {
     create.abort();
     assert!(create.await.unwrap_err().is_cancelled());
     wire.requests();
+    let mut states = client.states();
     wire.break_once();
+    for state in [State::Suspended, State::Connected] {
+        assert_eq!(soon(states.next()).await, Some(state));
+    }
     // It has looked, and found nothing.
-    reach(&client, State::Connected).await;
     wire.asked(2).await;
     assert_eq!(wire.deliver().await, 0);
     children(&witness, "/line", 0).await;
