@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rookeeper_client::recipes::barrier::Barrier;
 use rookeeper_client::recipes::double_barrier::DoubleBarrier;
-use rookeeper_client::{Client, CreateOptions, Error, State, WatcherType};
+use rookeeper_client::{Client, CreateOptions, Error, OpCode, State, WatcherType};
 use tokio::task::JoinHandle;
 use world::{World, children, reach, soon};
 
@@ -69,6 +69,16 @@ async fn a_barrier_outlives_who_set_it_and_restarts_and_holds_back_who_was_cut_o
         .await
         .unwrap();
     soon(waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_passes_has_asked_after_all_that_was_set() {
+    let world = World::new();
+    let (client, wire) = world.client_by_wire().await;
+    wire.requests();
+    Barrier::new(&client, "/barriers/one").wait().await.unwrap();
+    // A server that is behind may not know of the barrier yet.
+    assert_eq!(wire.requests(), [OpCode::Sync, OpCode::Exists]);
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ use std::ops::ControlFlow;
 use rookeeper_client::recipes::leader_latch::{LeaderLatch, Leadership, Participant};
 use rookeeper_client::recipes::leader_selector::LeaderSelector;
 use rookeeper_client::recipes::mutex::Mutex;
-use rookeeper_client::{Client, Error, Expected, OpCode, State, Zxid};
+use rookeeper_client::recipes::protected::create_with_parents;
+use rookeeper_client::{Client, CreateOptions, Error, Expected, OpCode, State, Zxid};
 use tokio::sync::mpsc;
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
@@ -185,6 +186,22 @@ async fn a_candidate_whose_create_was_not_answered_is_there_once() {
     wire.break_once();
     leads(&latch).await;
     children(&b, PATH, 1).await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_leaves_on_its_way_into_the_line_has_left_when_it_says_so() {
+    let world = World::new();
+    let (a, wire) = world.client_by_wire().await;
+    let b = world.client().await;
+    let container = CreateOptions::container();
+    create_with_parents(&b, PATH, "", &container).await.unwrap();
+    wire.swallow_replies_from(OpCode::Create2);
+    let latch = candidate(&a, "a");
+    children(&b, PATH, 1).await;
+    let leaving = tokio::spawn(latch.leave());
+    wire.break_once();
+    soon(leaving).await.unwrap().unwrap();
+    assert_eq!(b.children(PATH).await.unwrap().names, [""; 0]);
 }
 
 #[tokio::test]

@@ -65,9 +65,15 @@ impl Barrier {
 
     /// Waits until it is open, until the session ends at most. Safe to cancel.
     pub async fn wait(&self) -> Result<(), Error> {
+        // A server that is behind may not know yet that it was set.
+        let ask = || {
+            let synced = self.client.sync(&self.path);
+            let stat = self.client.exists_watched(&self.path);
+            async { synced.await.and(stat.await) }
+        };
         let retry = Retry::forever().idempotent();
         loop {
-            match retry.run(|| self.client.exists_watched(&self.path)).await? {
+            match retry.run(ask).await? {
                 (None, _) => return Ok(()),
                 (Some(_), watch) => woken(watch).await?,
             };

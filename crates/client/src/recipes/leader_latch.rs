@@ -29,6 +29,7 @@
 //! ```
 
 use bytes::Bytes;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -172,39 +173,32 @@ struct Candidate {
 
 impl Candidate {
     /// Until it is told to leave, or cannot go on.
-    async fn run(self, left: oneshot::Receiver<()>) -> Result<(), Error> {
-        let mut waiting = None;
-        let ended = tokio::select! {
-            biased;
-            _ = left => None,
-            error = self.stand(&mut waiting) => Some(error),
-        };
-        let why = ended.clone().unwrap_or(Error::Closed);
-        self.tell.send_replace(Leadership::Ended(why));
-        if let Some(error) = ended {
-            return Err(error);
-        }
-        match waiting.map(Waiting::into_place) {
-            Some(place) => place.give_up().await,
+    async fn run(self, mut left: oneshot::Receiver<()>) -> Result<(), Error> {
+        let end = self.stand(&mut left).await;
+        let why = end.as_ref().err().unwrap_or(&Error::Closed);
+        self.tell.send_replace(Leadership::Ended(why.clone()));
+        match end? {
+            Some(waiting) => waiting.into_place().give_up().await,
             None => Ok(()),
         }
     }
 
-    /// One candidacy after the other, until an error ends them.
-    async fn stand(&self, waiting: &mut Option<Waiting>) -> Error {
-        loop {
-            // What is left of the one before was removed by somebody.
-            *waiting = None;
-            match self.line.join(self.id.clone()).await {
-                Ok(place) => {
-                    let error = self.wait_and_lead(waiting.insert(place)).await;
-                    if !error.is_no_node() {
-                        return error;
-                    }
-                }
-                Err(error) => return error,
+    /// One candidacy after the other, until an error ends them, or somebody wants it to leave. Its last place is the answer then.
+    async fn stand(&self, left: &mut oneshot::Receiver<()>) -> Result<Option<Waiting>, Error> {
+        // An error: the latch was dropped.
+        while left.try_recv() == Err(TryRecvError::Empty) {
+            // Not broken off by leaving: whoever has left on the way must know what became of the place.
+            let mut waiting = self.line.join(self.id.clone()).await?;
+            tokio::select! {
+                biased;
+                _ = &mut *left => return Ok(Some(waiting)),
+                // Somebody has removed the place: another one at the end.
+                error = self.wait_and_lead(&mut waiting) => if !error.is_no_node() {
+                    return Err(error);
+                },
             }
         }
+        Ok(None)
     }
 
     /// Until the place is lost.
