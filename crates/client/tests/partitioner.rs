@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use world::ensemble::Ensemble;
 use world::{World, reach, soon};
 
+const PATH: &str = "/work";
 const PARTITIONS: u32 = 10;
 
 /// Who works on what, as the workers themselves say. It fails the test when two work on the same partition.
@@ -98,7 +99,7 @@ impl Worker {
 
 /// A member that works on what it gets until it is told to stop.
 async fn worker(number: usize, client: Client, owners: &Owners) -> Worker {
-    let mut partitioner = soon(Partitioner::join(&client, "/work", PARTITIONS))
+    let mut partitioner = soon(Partitioner::join(&client, PATH, PARTITIONS))
         .await
         .unwrap();
     let (leave, mut leaving) = oneshot::channel();
@@ -143,7 +144,7 @@ async fn members_share_evenly_when_they_come_and_when_they_leave() {
     third.leave().await;
     owners.settle(&[]).await;
     let judge = world.client().await;
-    assert_eq!(judge.descendants("/work").await.unwrap(), 2);
+    assert_eq!(judge.descendants(PATH).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -231,14 +232,14 @@ async fn leases_that_were_created_without_an_answer_are_found() {
 async fn a_holder_that_does_not_stop_keeps_its_partition_from_everybody() {
     let world = World::new();
     let client = world.client().await;
-    let mut partitioner = Partitioner::join(&client, "/work", 1).await.unwrap();
+    let mut partitioner = Partitioner::join(&client, PATH, 1).await.unwrap();
     let lease = soon(partitioner.next()).await.unwrap();
     assert!(lease.is_held());
     let leaving = tokio::spawn(partitioner.leave());
     soon(lease.lost()).await;
     assert!(!lease.is_held());
     let other = world.client().await;
-    let mut second = Partitioner::join(&other, "/work", 1).await.unwrap();
+    let mut second = Partitioner::join(&other, PATH, 1).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_millis(300), second.next()).await;
     assert!(waited.is_err() && !leaving.is_finished());
     let token = lease.token();
@@ -257,7 +258,7 @@ async fn a_lease_that_somebody_deletes_is_noticed_and_had_again() {
     let before = owners.now.lock().clone();
     let judge = world.client().await;
     for partition in before.keys() {
-        let path = format!("/work/leases/{partition:010}");
+        let path = lease_path(*partition);
         judge.delete(&path, Expected::Any).await.unwrap();
         // The work stops, and goes on with a larger token.
         let mut changes = owners.changes.subscribe();
@@ -270,6 +271,11 @@ async fn a_lease_that_somebody_deletes_is_noticed_and_had_again() {
         .await;
     }
     owners.settle(&[(1, 5), (2, 5)]).await;
+}
+
+/// The znode of a lease.
+fn lease_path(partition: u32) -> String {
+    format!("{PATH}/leases/{partition:010}")
 }
 
 /// The next lease of a member that has one coming.
@@ -285,15 +291,15 @@ async fn a_lease_that_somebody_deleted_is_not_taken_from_its_next_owner() {
         world.client().await,
         world.client().await,
     ];
-    let mut first = Partitioner::join(&clients[0], "/work", 3).await.unwrap();
+    let mut first = Partitioner::join(&clients[0], PATH, 3).await.unwrap();
     let mut held = vec![lease(&mut first).await];
     held.push(lease(&mut first).await);
     held.push(lease(&mut first).await);
-    let mut second = Partitioner::join(&clients[1], "/work", 3).await.unwrap();
+    let mut second = Partitioner::join(&clients[1], PATH, 3).await.unwrap();
     let asked_back = held.pop().unwrap();
     soon(asked_back.lost()).await;
     // Its holder does not stop, and somebody thinks that he may help.
-    let path = format!("/work/leases/{:010}", asked_back.partition());
+    let path = lease_path(asked_back.partition());
     clients[2].delete(&path, Expected::Any).await.unwrap();
     let taken = lease(&mut second).await;
     assert!(taken.token() > asked_back.token());
@@ -312,9 +318,9 @@ async fn a_member_whose_watches_somebody_removes_goes_on() {
     let owners = Owners::default();
     let first = worker(1, world.client().await, &owners).await;
     owners.settle(&[(1, 10)]).await;
-    for path in ["/work/members", "/work/leases/0000000000"] {
+    for path in [format!("{PATH}/members"), lease_path(0)] {
         // It may be about to leave one.
-        let remove = || first.client.remove_watches(path, WatcherType::Any);
+        let remove = || first.client.remove_watches(&path, WatcherType::Any);
         soon(async { while remove().await.is_err() {} }).await;
     }
     let _second = worker(2, world.client().await, &owners).await;
@@ -326,9 +332,7 @@ async fn a_partitioner_that_is_dropped_leaves() {
     let world = World::new();
     let owners = Owners::default();
     let client = world.client().await;
-    let mut partitioner = Partitioner::join(&client, "/work", PARTITIONS)
-        .await
-        .unwrap();
+    let mut partitioner = Partitioner::join(&client, PATH, PARTITIONS).await.unwrap();
     let held = soon(partitioner.next()).await.unwrap();
     drop(partitioner);
     soon(held.lost()).await;

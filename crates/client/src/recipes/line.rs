@@ -61,16 +61,15 @@ impl Rule {
     /// Who is ahead of `own`, and waited for.
     pub(crate) fn ahead<'a>(&self, names: &'a [String], own: &str) -> Option<Ahead<'a>> {
         let place = (self.key(own), own);
-        let is_ahead = |name: &&String| (self.key(name), name.as_str()) < place;
-        let blocking = || {
-            let ahead = names.iter().filter(is_ahead);
-            ahead.filter(|name| (self.blocks)(name))
-        };
-        let nearest = blocking().max_by_key(|name| (self.key(name), name.as_str()))?;
-        Some(Ahead {
-            nearest,
-            count: blocking().count(),
-        })
+        let (mut last, mut count) = (None, 0);
+        for name in names.iter().map(String::as_str) {
+            let other = (self.key(name), name);
+            if other < place && (self.blocks)(name) {
+                last = last.max(Some(other));
+                count += 1;
+            }
+        }
+        last.map(|(_, nearest)| Ahead { nearest, count })
     }
 }
 

@@ -49,6 +49,7 @@
 //! # async fn crawl(_: u32, _: rookeeper_client::Zxid) {}
 //! ```
 
+mod held;
 mod lease;
 mod member;
 mod share;

@@ -9,14 +9,12 @@
 //! - Every lease is watched: what somebody else has deleted is not this member's any more, and is not deleted by it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::held::{Held, Stage, any_rings};
 use super::lease::Lease;
 use super::share::{WORD, share};
 use crate::recipes::protected::{Protected, delete, join, make_parents, split};
@@ -45,29 +43,6 @@ pub(super) struct Member {
     gains: mpsc::UnboundedSender<Lease>,
     returns: mpsc::UnboundedSender<u32>,
     returned: mpsc::UnboundedReceiver<u32>,
-}
-
-/// A lease of this member.
-struct Held {
-    token: Zxid,
-    stage: Stage,
-    /// Hears when somebody deletes or writes it. Without one, it has to be looked at.
-    watch: Option<Watch>,
-}
-
-enum Stage {
-    /// Nobody works on it.
-    Idle,
-    /// Somebody does.
-    Working(watch::Sender<bool>),
-    /// Somebody does, and was told to stop because of the connection. Returned, it is idle.
-    Paused(watch::Sender<bool>),
-    /// Somebody does, and was told to stop for good.
-    Recalled,
-    /// Nobody does, and the znode is to be deleted.
-    Returned,
-    /// Somebody does, and was told to stop for good: the znode is not ours any more.
-    Gone,
 }
 
 /// What a member waits for after a round.
@@ -433,65 +408,6 @@ impl Member {
     }
 }
 
-impl Held {
-    const fn idle(token: Zxid) -> Self {
-        Self {
-            token,
-            stage: Stage::Idle,
-            watch: None,
-        }
-    }
-
-    const fn is_kept(&self) -> bool {
-        !matches!(self.stage, Stage::Recalled | Stage::Returned | Stage::Gone)
-    }
-
-    const fn wants_watch(&self) -> bool {
-        self.watch.is_none() && !matches!(self.stage, Stage::Gone)
-    }
-
-    /// Its watch has told something, or was removed.
-    fn rings(&mut self, context: &mut Context<'_>) -> bool {
-        let watch = self.watch.as_mut();
-        watch.is_some_and(|watch| Pin::new(watch).poll(context).is_ready())
-    }
-
-    fn drop_rung(&mut self) {
-        if self.rings(&mut Context::from_waker(Waker::noop())) {
-            self.watch = None;
-        }
-    }
-
-    /// The znode is not ours any more. True if nobody works on it.
-    fn is_taken_away(&mut self) -> bool {
-        self.recall();
-        let is_returned = matches!(self.stage, Stage::Returned);
-        self.stage = Stage::Gone;
-        is_returned
-    }
-
-    fn pause(&mut self) {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Working(stop) => {
-                stop.send_replace(true);
-                Stage::Paused(stop)
-            }
-            other => other,
-        };
-    }
-
-    fn recall(&mut self) {
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Returned) {
-            Stage::Working(stop) | Stage::Paused(stop) => {
-                stop.send_replace(true);
-                Stage::Recalled
-            }
-            stage @ (Stage::Recalled | Stage::Gone) => stage,
-            Stage::Idle | Stage::Returned => Stage::Returned,
-        };
-    }
-}
-
 impl Waiting {
     /// Until something has happened that concerns this member.
     async fn end(self) -> Result<(), Error> {
@@ -515,21 +431,6 @@ async fn event(watch: Option<Watch>) -> Result<(), Error> {
         Some(watch) => woken(watch).await,
         None => std::future::pending().await,
     }
-}
-
-/// Waits until the watch of a lease has something to tell.
-async fn any_rings(held: &mut BTreeMap<u32, Held>) {
-    poll_fn(|context| {
-        let mut rang = false;
-        for held in held.values_mut() {
-            if held.rings(context) {
-                held.watch = None;
-                rang = true;
-            }
-        }
-        if rang { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 /// Trouble that may pass: another round soon.
