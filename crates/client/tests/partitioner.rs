@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rookeeper_client::recipes::partitioner::{Lease, Partitioner};
-use rookeeper_client::{Client, Expected, State, WatcherType, Zxid};
+use rookeeper_client::recipes::protected::create_with_parents;
+use rookeeper_client::{Client, CreateOptions, Expected, OpCode, State, WatcherType, Zxid};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use world::ensemble::Ensemble;
-use world::{World, reach, soon};
+use world::{World, children, reach, soon};
 
 const PATH: &str = "/work";
 const PARTITIONS: u32 = 10;
@@ -225,6 +226,31 @@ async fn leases_that_were_created_without_an_answer_are_found() {
         wire.break_once();
         reach(&second.client, State::Connected).await;
     }
+    owners.settle(&[(1, 5), (2, 5)]).await;
+}
+
+#[tokio::test]
+async fn a_member_whose_first_create_is_executed_late_counts_once() {
+    let world = World::new();
+    let owners = Owners::default();
+    let judge = world.client().await;
+    let members = format!("{PATH}/members");
+    create_with_parents(&judge, &members, "", &CreateOptions::container())
+        .await
+        .unwrap();
+    let (client, wire) = world.client_by_wire().await;
+    wire.keep(OpCode::Create2);
+    let joining = tokio::spawn({
+        let (client, owners) = (client.clone(), owners.clone());
+        async move { worker(1, client, &owners).await }
+    });
+    wire.kept().await;
+    wire.break_once();
+    let _first = soon(joining).await.unwrap();
+    owners.settle(&[(1, 10)]).await;
+    assert_eq!(wire.deliver().await, 0);
+    children(&judge, &members, 1).await;
+    let _second = worker(2, world.client().await, &owners).await;
     owners.settle(&[(1, 5), (2, 5)]).await;
 }
 

@@ -200,7 +200,8 @@ impl Protected {
 
     /// Creates it, its parents included, and tries again until it is known to be there, the server refuses, or the session ends.
     ///
-    /// Dropping the future undoes what it did, in the background.
+    /// Dropping the future undoes what it did, in the background. Whoever wants to try again wants another UUID, and so another
+    /// `Protected`.
     pub async fn create(&self) -> Result<Created, Error> {
         let call = self.send();
         self.settle(call).await

@@ -195,7 +195,8 @@ impl Member {
         loop {
             match self.client.children_watched(&self.members).await {
                 Ok((list, watch)) => {
-                    if let Some(share) = share(partitions, &list.names, &self.name) {
+                    let names = self.without_doubles(list.names).await?;
+                    if let Some(share) = share(partitions, &names, &self.name) {
                         return Ok((share, watch));
                     }
                 }
@@ -209,6 +210,17 @@ impl Member {
             };
             self.name = split(&created.path).1.to_owned();
         }
+    }
+
+    /// Deletes what a create of a broken connection has left late: nobody would take the share of such a member.
+    async fn without_doubles(&self, mut names: Vec<String>) -> Result<Vec<String>, Error> {
+        let prefix = self.znode.prefix();
+        let is_double = |name: &mut String| name.starts_with(&prefix) && *name != self.name;
+        let doubles: Vec<String> = names.extract_if(.., is_double).collect();
+        for double in doubles {
+            delete(&self.client, &join(&self.members, &double)).await?;
+        }
+        Ok(names)
     }
 
     async fn delete_returned(&mut self) -> Result<(), Error> {
