@@ -16,10 +16,11 @@ mod world;
 use std::collections::BTreeSet;
 
 use rookeeper_client::recipes::counter::{Change, Counter, CounterError};
+use rookeeper_client::recipes::mutex::Mutex;
 use rookeeper_client::recipes::shared_count::{CountError, SharedCount};
 use rookeeper_client::recipes::shared_value::SharedValue;
 use rookeeper_client::recipes::unique_ids::{IdBlocks, SequenceIds};
-use rookeeper_client::{CreateOptions, Outcome, State, WatcherType};
+use rookeeper_client::{Client, CreateOptions, Outcome, State, WatcherType};
 use world::ensemble::Ensemble;
 use world::{World, children, reach, soon};
 
@@ -99,6 +100,43 @@ async fn many_who_add_at_once_lose_nothing_and_never_see_the_same_change() {
     }
     all.sort_unstable();
     assert_eq!(all, (1..=4 * EACH).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_was_too_late_too_often_waits_in_line() {
+    const EACH: i64 = 10;
+    let world = World::new();
+    let (client, other) = (world.client().await, world.client().await);
+    let turn = Mutex::new(&other, "/line").lock().await.unwrap();
+    let counter = |client: &Client, attempts| {
+        let counter = Counter::new(client, "/counted");
+        counter.in_line_after(attempts, "/line")
+    };
+    let adding = tokio::spawn({
+        let counter = counter(&client, 0);
+        async move { counter.increment().await }
+    });
+    children(&other, "/line", 2).await;
+    // Whoever is not too late has no need to wait.
+    let change = counter(&other, 1).add(5).await.unwrap();
+    assert_eq!((change.after, adding.is_finished()), (5, false));
+    turn.release().await.unwrap();
+    assert_eq!(soon(adding).await.unwrap().unwrap().after, 6);
+    children(&other, "/line", 0).await;
+    let mut adding = Vec::new();
+    for _ in 0..8 {
+        let counter = counter(&client, 1);
+        adding.push(tokio::spawn(async move {
+            for _ in 0..EACH {
+                counter.increment().await.unwrap();
+            }
+        }));
+    }
+    for adding in adding {
+        soon(adding).await.unwrap();
+    }
+    assert_eq!(counter(&other, 1).get().await.unwrap(), 6 + 8 * EACH);
+    children(&other, "/line", 0).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@
 //! only when it is certain that it did not happen. When that cannot be found out, the error's
 //! [`outcome`](crate::Error::outcome) is unknown, and the counter may have been changed once; never twice.
 //! Not promised: fairness. Whoever comes too late reads and tries again, so among many writers one may need many attempts. Each failed
-//! attempt means that somebody else succeeded.
+//! attempt means that somebody else succeeded. With [`Counter::in_line_after`] whoever was too late so often lines up at a
+//! [mutex](super::mutex), as with Curator's `PromotedToLock`.
 //!
 //! ```no_run
 //! use rookeeper_client::Client;
@@ -27,6 +28,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use super::guard::Guard;
+use super::mutex::Mutex;
 use super::protected::create_with_parents;
 use crate::{Backoff, Client, CreateOptions, Error, Expected, Outcome, Retry};
 
@@ -72,6 +75,14 @@ pub struct Change {
 pub struct Counter {
     client: Client,
     path: String,
+    promotion: Option<Promotion>,
+}
+
+/// What those do who were too late too often.
+#[derive(Debug, Clone)]
+struct Promotion {
+    attempts: u32,
+    mutex: Mutex,
 }
 
 /// The value, and where it was read.
@@ -96,7 +107,18 @@ impl Counter {
         Self {
             client: client.clone(),
             path: path.into(),
+            promotion: None,
         }
+    }
+
+    /// After so many attempts of one change that came too late, waits for the mutex at `lock`, and goes on while holding it. So
+    /// those who wait come in their order; who has no need to wait still writes in between. All who should wait for each other have
+    /// to name the same mutex.
+    #[must_use]
+    pub fn in_line_after(mut self, attempts: u32, lock: &str) -> Self {
+        let mutex = Mutex::new(&self.client, lock);
+        self.promotion = Some(Promotion { attempts, mutex });
+        self
     }
 
     /// The value; 0 if the counter was never changed.
@@ -106,7 +128,9 @@ impl Counter {
 
     /// Adds `delta`, which may be negative. Tried again until nobody else is in between.
     pub async fn add(&self, delta: i64) -> Result<Change, CounterError> {
+        let mut turn = None;
         for round in 0_u32.. {
+            self.line_up(round, &mut turn).await?;
             let seen = self.read().await?;
             let value = seen.value;
             let after = value
@@ -137,7 +161,9 @@ impl Counter {
         expected: i64,
         new: i64,
     ) -> Result<Result<(), i64>, CounterError> {
+        let mut turn = None;
         for round in 0_u32.. {
+            self.line_up(round, &mut turn).await?;
             let seen = self.read().await?;
             if seen.value != expected {
                 return Ok(Err(seen.value));
@@ -177,6 +203,18 @@ impl Counter {
             Err(error) if error.is_node_exists() => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits for the turn of this change, if it was too late often enough. The turn is only a courtesy: should it be lost, the expected
+    /// version still tells.
+    async fn line_up(&self, round: u32, turn: &mut Option<Guard>) -> Result<(), Error> {
+        if let Some(promotion) = &self.promotion
+            && turn.is_none()
+            && round >= promotion.attempts
+        {
+            *turn = Some(promotion.mutex.lock().await?);
+        }
+        Ok(())
     }
 
     async fn create(&self, value: i64) -> Result<(), Error> {
