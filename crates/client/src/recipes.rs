@@ -15,7 +15,7 @@
 //! - One of many: [`leader_latch`] (stays it), [`leader_selector`] (does something and lines up again).
 //! - All together: [`barrier`], [`double_barrier`].
 //! - Values: [`counter`], [`shared_value`], [`shared_count`], [`unique_ids`].
-//! - Work: [`queue`], [`priority_queue`], [`delay_queue`], [`simple_queue`], [`partitioner`].
+//! - Work: [`queue`], [`priority_queue`], [`delay_queue`], [`id_queue`], [`simple_queue`], [`partitioner`].
 //! - Copies of a part of the tree that are kept current: [`node_cache`], [`children_cache`], [`tree_cache`]; [`cache`] is what they have
 //!   in common.
 //! - Znodes that are kept: [`persistent_node`], [`persistent_ttl_node`]; who is there: [`group`].
@@ -30,6 +30,7 @@ pub mod discovery;
 pub mod double_barrier;
 pub mod group;
 pub mod guard;
+pub mod id_queue;
 pub mod leader_latch;
 pub mod leader_selector;
 mod line;

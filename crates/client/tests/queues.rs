@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use rookeeper_client::recipes::delay_queue::DelayQueue;
+use rookeeper_client::recipes::id_queue::IdQueue;
 use rookeeper_client::recipes::priority_queue::PriorityQueue;
 use rookeeper_client::recipes::queue::{Consumer, Delivery, Options, Queue, QueueError};
 use rookeeper_client::recipes::simple_queue::SimpleQueue;
@@ -526,6 +527,29 @@ async fn items_come_when_they_are_due_and_not_before() {
     assert_eq!(soon(waiting).await.unwrap(), "now");
     assert!(queue.put_at(SystemTime::UNIX_EPOCH, "never").await.is_err());
     children(&client, "/delay", 1).await;
+}
+
+#[tokio::test]
+async fn items_are_removed_by_their_ids_unless_somebody_works_on_them() {
+    for options in [Options::new(), locked()] {
+        let world = World::new();
+        let client = world.client().await;
+        let queue = IdQueue::with(&client, "/queue", options.clone());
+        assert_eq!(queue.remove("my id").await.unwrap(), 0);
+        for (id, item) in [("x", "0"), ("my id", "1"), ("a/b|c", "2"), ("my id", "3")] {
+            queue.put(id, item).await.unwrap();
+        }
+        let mut consumer = queue.consumer();
+        let worked_on = next(&mut consumer).await;
+        assert_eq!(text(&worked_on), "0");
+        assert_eq!(queue.remove("x").await.unwrap(), 0);
+        worked_on.done().await.unwrap();
+        assert_eq!(queue.remove("my id").await.unwrap(), 2);
+        let names = children(&client, "/queue", 1).await;
+        assert_eq!(names, ["queue-|a_b_c|0000000002"]);
+        assert_eq!(queue.remove("a/b|c").await.unwrap(), 1);
+        children(&client, "/queue", 0).await;
+    }
 }
 
 #[tokio::test]

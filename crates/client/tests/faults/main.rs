@@ -42,7 +42,7 @@ use world::ensemble::Ensemble;
 use world::{World, reach, soon};
 
 /// All of them.
-const RECIPES: [Entry; 25] = [
+const RECIPES: [Entry; 26] = [
     entry::<gates::Barriers>(),
     entry::<copies::Of<copies::Children>>(),
     entry::<numbers::Counters>(),
@@ -50,6 +50,7 @@ const RECIPES: [Entry; 25] = [
     entry::<kept::Discoveries>(),
     entry::<gates::DoubleBarriers>(),
     entry::<kept::Groups>(),
+    entry::<work::Of<work::Identified>>(),
     entry::<leaders::Latches>(),
     entry::<leaders::Selectors>(),
     entry::<locks::MultiLocks>(),

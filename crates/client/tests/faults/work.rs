@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use rookeeper_client::recipes::delay_queue::DelayQueue;
+use rookeeper_client::recipes::id_queue::IdQueue;
 use rookeeper_client::recipes::partitioner::Partitioner;
 use rookeeper_client::recipes::priority_queue::PriorityQueue;
 use rookeeper_client::recipes::queue::{Consumer, Delivery, Options, Queue, QueueError};
@@ -108,6 +109,26 @@ impl Kind for Prioritized {
 
     async fn put(&self, item: &'static str) -> Result<(), QueueError> {
         self.0.put(-7, item).await
+    }
+
+    fn consumer(&self) -> Consumer {
+        self.0.consumer()
+    }
+}
+
+#[derive(Clone)]
+pub struct Identified(IdQueue);
+
+impl Kind for Identified {
+    const NAME: &str = "id_queue";
+    const LOCKS: bool = true;
+
+    fn at(client: &Client) -> Self {
+        Self(IdQueue::with(client, PATH, locked()))
+    }
+
+    async fn put(&self, item: &'static str) -> Result<(), QueueError> {
+        self.0.put("id", item).await
     }
 
     fn consumer(&self) -> Consumer {

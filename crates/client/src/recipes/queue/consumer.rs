@@ -168,7 +168,8 @@ impl Consumer {
         Ok(Waiting { items, locks, due })
     }
 
-    async fn take(&mut self, name: String) -> Result<Option<Delivery>, QueueError> {
+    /// Takes this item, if nobody else has it.
+    pub(crate) async fn take(&mut self, name: String) -> Result<Option<Delivery>, QueueError> {
         if self.place.options.locks.is_some() {
             return self.claim(name).await;
         }

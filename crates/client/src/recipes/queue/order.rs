@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 pub(crate) const WORD: &str = "queue-";
 /// The same for [`SimpleQueue`](super::super::simple_queue::SimpleQueue).
 pub(crate) const SIMPLE_WORD: &str = "qn-";
-/// What stands around the time in the name of an item that has to wait.
+/// What stands around the time in the name of an item that has to wait, or around an id.
 const BAR: char = '|';
 /// Digits that the server adds to a name.
 const SEQUENCE_DIGITS: usize = 10;
@@ -18,6 +18,8 @@ const SEQUENCE_DIGITS: usize = 10;
 pub(crate) enum Order {
     /// The lowest name.
     Name,
+    /// The lowest number of the server, whatever stands before it.
+    Number,
     /// The item that is due first, if it is due.
     Due,
 }
@@ -33,8 +35,11 @@ pub(crate) struct Plan {
 impl Order {
     /// What there is to take at the time `now`, in milliseconds since 1970.
     pub(crate) fn plan(self, mut names: Vec<String>, now: u64) -> Plan {
-        if self == Self::Name {
-            names.sort_unstable();
+        if self != Self::Due {
+            match self {
+                Self::Number => names.sort_unstable_by(|a, b| number(a).cmp(number(b))),
+                _ => names.sort_unstable(),
+            }
             return Plan {
                 names: names.into(),
                 next_due: None,
@@ -57,9 +62,7 @@ impl Order {
 
 /// When an item is due, in milliseconds since 1970. `None` if its name does not tell; Curator takes such an item at once.
 fn due(name: &str) -> Option<u64> {
-    let (_, rest) = name.split_once(BAR)?;
-    let (hex, _) = rest.split_once(BAR)?;
-    u64::from_str_radix(hex, 16).ok()
+    u64::from_str_radix(id_of(name)?, 16).ok()
 }
 
 /// The name of an item that is due at this time, without its number.
@@ -73,10 +76,27 @@ pub(crate) fn priority_name(priority: i32) -> String {
     format!("{WORD}{sign}{priority:08X}")
 }
 
+/// The name of an item with this id, without its number.
+pub(crate) fn id_name(id: &str) -> String {
+    format!("{WORD}{BAR}{}{BAR}", id.replace(['/', BAR], "_"))
+}
+
+/// What stands between the bars of a name.
+pub(crate) fn id_of(name: &str) -> Option<&str> {
+    let (_, rest) = name.split_once(BAR)?;
+    rest.split_once(BAR).map(|(id, _)| id)
+}
+
 /// A name without the number that the server has added.
 pub(super) fn without_number(name: &str) -> &str {
     let end = name.len().saturating_sub(SEQUENCE_DIGITS);
     name.get(..end).unwrap_or(name)
+}
+
+/// The number that the server has added to a name.
+fn number(name: &str) -> &str {
+    let begin = name.len().saturating_sub(SEQUENCE_DIGITS);
+    name.get(begin..).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -134,6 +154,23 @@ mod tests {
             (plan.names.len(), plan.next_due),
             (0, Some(1_000_000_000_000))
         );
+    }
+
+    #[test]
+    fn ids_are_the_names_that_curator_writes() {
+        let golden = [
+            ("my id", "queue-|my id|"),
+            ("x", "queue-|x|"),
+            ("a/b|c", "queue-|a_b_c|"),
+        ];
+        for (id, name) in golden {
+            assert_eq!(id_name(id), name);
+        }
+        assert_eq!(id_of("queue-|my id|0000000003"), Some("my id"));
+        assert_eq!(id_of("queue-0000000003"), None);
+        let put = names(&["queue-|x|0000000001", "queue-|a|0000000002"]);
+        assert_eq!(Order::Number.plan(put.clone(), 0).names, put);
+        assert_ne!(Order::Name.plan(put.clone(), 0).names, put);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Makes the znode of the queue, and those of its locks.
-    pub(super) async fn make(&self) -> Result<(), Error> {
+    pub(crate) async fn make(&self) -> Result<(), Error> {
         match self.form {
             Form::Envelope => make_base(&self.client, &self.path).await?,
             Form::Raw => make_parents(&self.client, &join(&self.path, WORD)).await?,
@@ -108,7 +108,7 @@ impl Place {
         }
     }
 
-    pub(super) async fn children(&self) -> Result<Vec<String>, Error> {
+    pub(crate) async fn children(&self) -> Result<Vec<String>, Error> {
         let retry = Retry::forever().idempotent();
         match retry.run(|| self.client.children(&self.path)).await {
             Ok(children) => Ok(children.names),
