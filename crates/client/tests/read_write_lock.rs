@@ -186,6 +186,31 @@ async fn a_change_of_kind_whose_answer_is_lost_happens_once() {
 }
 
 #[tokio::test]
+async fn a_change_of_kind_that_is_executed_late_is_a_change() {
+    let world = World::new();
+    let (a, wire) = world.client_by_wire().await;
+    let b = world.client().await;
+    let writer = lock(&a).write().await.unwrap();
+    wire.keep(OpCode::Multi);
+    let turning = tokio::spawn(writer.downgrade());
+    wire.kept().await;
+    let mut states = a.states();
+    wire.requests();
+    wire.break_once();
+    for state in [State::Suspended, State::Connected] {
+        assert_eq!(soon(states.next()).await, Some(state));
+    }
+    // It has looked and found nothing, and has not tried again yet.
+    wire.asked(2).await;
+    wire.deliver().await;
+    let reader = soon(turning).await.unwrap().unwrap();
+    let names = children(&b, PATH, 1).await;
+    assert!(names[0].contains("__READ__") && reader.path().ends_with(&names[0]));
+    reader.release().await.unwrap();
+    children(&b, PATH, 0).await;
+}
+
+#[tokio::test]
 async fn a_change_of_kind_that_nobody_waits_for_leaves_nothing() {
     let world = World::new();
     let (a, wire) = world.client_by_wire().await;

@@ -361,7 +361,7 @@ pub(crate) async fn delete(client: &Client, path: &str) -> Result<(), Error> {
 pub(crate) struct Undo<'a> {
     of: Option<&'a Protected>,
     /// An attempt may still be executed.
-    doubt: bool,
+    pub(crate) doubt: bool,
 }
 
 impl Undo<'_> {

@@ -36,7 +36,7 @@ use super::guard::Guard;
 use super::line::{Line, Rule};
 use super::mutex::within;
 use super::place::Place;
-use super::protected::{Protected, join, split};
+use super::protected::{Protected, Undo, join, split};
 use crate::{Backoff, Client, CreateOptions, Error, Expected, Multi, Outcome};
 
 const READ: &str = "__READ__";
@@ -154,7 +154,7 @@ impl WriteGuard {
         let options = CreateOptions::ephemeral();
         let reader = Protected::new(&client, &join(parent, &reader), self.data.clone(), options);
         let mut undo = reader.undo_on_drop();
-        let path = self.turn_into(&reader).await?;
+        let path = self.turn_into(&reader, &mut undo).await?;
         undo.keep();
         let mut place = Place::of(&client, path, token);
         if let Some(writer) = self.guard.into_place() {
@@ -164,7 +164,7 @@ impl WriteGuard {
     }
 
     /// Tries until it is known to be done, or the session ends. The path of the reader is the answer.
-    async fn turn_into(&self, reader: &Protected) -> Result<String, Error> {
+    async fn turn_into(&self, reader: &Protected, undo: &mut Undo<'_>) -> Result<String, Error> {
         let backoff = Backoff::default();
         for round in 0.. {
             let swap = Multi::new()
@@ -176,13 +176,14 @@ impl WriteGuard {
                 );
             match self.guard.client().multi(swap).await {
                 Ok(_) => break,
-                Err(error) if !error.is_retriable() => return Err(error),
-                Err(error) if error.outcome() == Outcome::Unknown => {
-                    if reader.find().await?.is_some() {
-                        break;
-                    }
-                }
-                Err(_) => {}
+                Err(error) if error.outcome() == Outcome::Unknown => undo.doubt = true,
+                Err(error) if error.is_retriable() => {}
+                // An earlier attempt may be the reason, which was executed late.
+                Err(error) if !undo.doubt || reader.find().await?.is_none() => return Err(error),
+                Err(_) => break,
+            }
+            if undo.doubt && reader.find().await?.is_some() {
+                break;
             }
             sleep(backoff.pause(round)).await;
         }
