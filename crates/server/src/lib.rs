@@ -10,6 +10,7 @@
     reason = "an edge crate reads clocks and files, starts threads and opens sockets; the pure crates do not"
 )]
 
+mod background;
 pub mod boot;
 pub mod client_conn;
 pub mod client_port;

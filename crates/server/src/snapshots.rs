@@ -14,6 +14,7 @@ use rookeeper_storage::disk::DiskError;
 use rookeeper_storage::log_writer::LogError;
 use tracing::{error, info};
 
+use crate::background::give_way;
 use crate::driver::Gauges;
 use crate::inbox::{Inbox, Message};
 use crate::replica::Replica;
@@ -22,8 +23,6 @@ use crate::replica::Replica;
 /// the time, and of a core, goes into snapshots, however fast the writes come. Loading the log that is longer for it takes no
 /// longer than writing the snapshot took.
 const REST: u32 = 3;
-/// What the thread that writes a snapshot adds to its niceness: on a busy machine clients come first.
-const NICENESS: i32 = 5;
 /// How long the end of the server waits for a snapshot to be given up: while its thread lives the directory is locked.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -154,8 +153,7 @@ impl Snapshots {
             .spawn(move || {
                 let _alive: mpsc::Sender<()> = alive;
                 let _done = done;
-                // Where it is not allowed the snapshot is written all the same. Linux means the calling thread.
-                let _ = rustix::process::nice(NICENESS);
+                give_way();
                 if job.write(snapshot) {
                     gauges.snapshots.fetch_add(1, Ordering::Relaxed);
                 }

@@ -22,8 +22,8 @@ use crate::snapshot_format::{
 
 /// Plain bytes gathered before they are summed, compressed and written.
 const CHUNK: usize = 256 * 1024;
-/// A snapshot is synced every so many bytes: the log's next sync waits behind at most this much, not behind the whole file.
-const SYNC_STEP: u64 = 2 * 1024 * 1024;
+/// A snapshot is synced every so many bytes: the next sync of a log on this disk waits behind at most this much, not behind the whole file.
+const SYNC_STEP: u64 = 256 * 1024;
 
 /// What follows the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

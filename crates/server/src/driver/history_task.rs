@@ -21,6 +21,7 @@ use rookeeper_tree::tree::Tree;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::background;
 use crate::inbox::{Inbox, Message};
 use crate::replica::Replica;
 
@@ -142,6 +143,7 @@ fn loaded(recovered: Recovered, answer: MemberInput) -> Outcome {
 }
 
 fn replace(database: &mut Database, replica: &Replica) -> Result<Zxid, HistoryError> {
+    background::give_way();
     // Those who keep images open are gone, or write snapshots, which were ended.
     let image = loop {
         if let Ok(image) = replica.tree.write().open_image() {
@@ -152,6 +154,7 @@ fn replace(database: &mut Database, replica: &Replica) -> Result<Zxid, HistoryEr
     let mut replacement: Replacement = database.begin_replacement(image)?;
     while replacement.take(&replica.tree.read()) {
         replacement.write()?;
+        background::pause();
     }
     replacement.write()?;
     let zxid = replacement.zxid();

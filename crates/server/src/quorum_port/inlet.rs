@@ -20,6 +20,7 @@ use rustix::net::{RecvFlags, recv};
 use thiserror::Error;
 
 use super::outbox::SIGNATURE;
+use crate::background;
 
 /// Bytes read from the socket at once.
 const READ: usize = 128 * 1024;
@@ -164,6 +165,7 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn gather(&mut self, n: usize) -> Result<&[u8], InletError> {
         while self.inlet.received.len() < n {
+            background::pause();
             self.inlet.read()?;
         }
         self.given = self.inlet.received.split_to(n);

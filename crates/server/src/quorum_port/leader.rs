@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use super::inlet::{Inlet, InletError};
 use super::outbox::Outbox;
 use super::{QuorumPortLimits, Tie, prepare};
+use crate::background::give_way;
 use crate::inbox::{Inbox, Message};
 
 /// How long a leader that refuses connections is tried. Java's own servers try five times, 100 ms apart, after a pause that this
@@ -177,7 +178,10 @@ impl LeaderLink {
         let end = receiver.clone();
         let started = thread::Builder::new()
             .name("rookeeper-from-leader".to_owned())
-            .spawn(move || receiver.receive(inlet, zxid, options));
+            .spawn(move || {
+                give_way();
+                receiver.receive(inlet, zxid, options);
+            });
         if let Err(error) = started {
             end.tell(Err(InletError::from(error).into()));
         }

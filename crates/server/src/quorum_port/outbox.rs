@@ -24,6 +24,7 @@ use rustix::net::SendFlags;
 use tracing::{debug, info, warn};
 
 use super::name_of;
+use crate::background;
 use crate::replica::Replica;
 
 /// Bytes that may wait for one peer: what a busy leader proposes while a learner receives a large state.
@@ -215,7 +216,7 @@ impl Shared {
             Item::Bytes(bytes) => (&self.socket).write_all(&bytes),
             Item::Log(history, range) => self.send_log(&history, range),
             Item::Image(image, replica) => {
-                let sent = self.send_image(image, &replica);
+                let sent = self.send_image_aside(image, &replica);
                 replica.tree.write().close_images();
                 sent
             }
@@ -242,6 +243,21 @@ impl Shared {
         sent.and_then(|()| (&self.socket).write_all(&piece))
     }
 
+    /// Sends it in a thread that gives way to requests: this one, which proposals need, could not take its rank back.
+    fn send_image_aside(&self, image: Image, replica: &Replica) -> io::Result<()> {
+        thread::scope(|scope| {
+            let sending = thread::Builder::new()
+                .name("rookeeper-state".to_owned())
+                .spawn_scoped(scope, || {
+                    background::give_way();
+                    self.send_image(image, replica)
+                })?;
+            sending
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread of a state panicked")))
+        })
+    }
+
     fn send_image(&self, mut image: Image, replica: &Replica) -> io::Result<()> {
         let (mut piece, mut bytes) = (Vec::with_capacity(PIECE * 2), 0);
         loop {
@@ -255,6 +271,7 @@ impl Shared {
             if !more {
                 break;
             }
+            background::pause();
         }
         info!(
             "state {} sent to {}: {bytes} bytes",
