@@ -446,6 +446,19 @@ fn a_long_answer_to_a_word_reaches_who_reads_it_slowly() {
     assert!(length > PATHS * long.len(), "{length} bytes");
 }
 
+/// Acceptance scenario S71: who comes, and what session it gets, for who asks for details.
+#[test]
+fn the_log_tells_of_a_new_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = server(dir.path(), 2000, &[]);
+    let client = Client::connect(address);
+    let from = format!("/127.0.0.1:{}", client.port());
+    logged(&["Accepted socket connection from", &from]);
+    logged(&["attempting to establish new session", &from]);
+    let session = format!("Established session 0x{:x}", client.hello().session);
+    logged(&[&session, "with negotiated timeout 30000 for client", &from]);
+}
+
 #[test]
 fn a_thousand_connections_come_at_once_and_go_without_a_trace() {
     let dir = tempfile::tempdir().unwrap();
