@@ -104,8 +104,8 @@ async fn s87_master_election_with_the_recipe() {
         if id == "a" {
             soon(latch.lead()).await.unwrap();
         } else {
-            // Create, list, and watches on the own znode and on the one before it.
-            wire.asked(4).await;
+            // Create, list, and a watch on the znode before; who is next watches its own as well.
+            wire.asked(3).await;
         }
         candidates.push((client, wire, latch));
     }
