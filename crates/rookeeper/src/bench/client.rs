@@ -64,6 +64,9 @@ pub(super) enum Case {
         /// For how long.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
+        /// Wait until a release is done before queueing again. Without it the guard is dropped, as programs do.
+        #[arg(long)]
+        awaited: bool,
     },
 }
 
@@ -79,7 +82,11 @@ pub(super) async fn run(server: &str, case: &Case) -> io::Result<Value> {
             contenders,
             clients,
             seconds,
-        } => mutex(server, *contenders, *clients, Duration::from_secs(*seconds)).await,
+            awaited,
+        } => {
+            let length = Duration::from_secs(*seconds);
+            mutex(server, *contenders, *clients, length, *awaited).await
+        }
     };
     measured.map_err(io::Error::other)
 }
@@ -193,6 +200,7 @@ async fn mutex(
     contenders: usize,
     clients: usize,
     length: Duration,
+    awaited: bool,
 ) -> Result<Value, Error> {
     let (turns, mut tasks) = (Arc::new(Turns::default()), JoinSet::new());
     let mut connections = Vec::new();
@@ -200,7 +208,8 @@ async fn mutex(
         connections.push(Client::connect(server).await?);
     }
     for client in connections.iter().cycle().take(contenders) {
-        tasks.spawn(contend(Mutex::new(client, MUTEX), Arc::clone(&turns)));
+        let mutex = Mutex::new(client, MUTEX);
+        tasks.spawn(contend(mutex, Arc::clone(&turns), awaited));
     }
     sleep(WARM).await;
     let (before, made, begun) = (own_cpu_s(), turns.made(), Instant::now());
@@ -216,6 +225,7 @@ async fn mutex(
         "work": "client mutex",
         "contenders": contenders,
         "clients": clients,
+        "awaited": awaited,
         "seconds": round(took),
         "handovers": made,
         "handovers_per_second": round(made as f64 / took),
@@ -238,14 +248,18 @@ impl Turns {
     }
 }
 
-async fn contend(mutex: Mutex, turns: Arc<Turns>) -> Result<(), Error> {
+async fn contend(mutex: Mutex, turns: Arc<Turns>, awaited: bool) -> Result<(), Error> {
     loop {
         let guard = mutex.lock().await?;
         let holders = turns.holders.fetch_add(1, Ordering::Relaxed) + 1;
         turns.most.fetch_max(holders, Ordering::Relaxed);
         turns.made.fetch_add(1, Ordering::Relaxed);
         turns.holders.fetch_sub(1, Ordering::Relaxed);
-        guard.release().await?;
+        if awaited {
+            guard.release().await?;
+        } else {
+            drop(guard);
+        }
     }
 }
 
