@@ -185,10 +185,7 @@ impl Learner {
     /// Takes one input; what shall be done is added to `effects`.
     pub fn handle(&mut self, now: i64, input: LearnerInput, effects: &mut Vec<LearnerEffect>) {
         match input {
-            LearnerInput::Said(said) => {
-                self.heard_at = now;
-                self.held.push_back(said);
-            }
+            LearnerInput::Said(said) => self.hear(now, said, effects),
             LearnerInput::AcceptedEpochWritten(epoch) => self.promised(epoch, effects),
             LearnerInput::Truncated(done) => self.moved(done, Departure::CannotTruncate, effects),
             LearnerInput::ImageLoaded(done) => self.moved(done, Departure::BrokenImage, effects),
@@ -202,6 +199,17 @@ impl Learner {
                 break;
             };
             self.said(said, effects);
+        }
+    }
+
+    fn hear(&mut self, now: i64, said: FromLeader, effects: &mut Vec<LearnerEffect>) {
+        // What comes after too long a silence was sent while this process stood still, and its leader has given it up since.
+        if let Phase::Following(_) = self.phase {
+            self.tick(now, effects);
+        }
+        if !matches!(self.phase, Phase::Left) {
+            self.heard_at = now;
+            self.held.push_back(said);
         }
     }
 

@@ -5,7 +5,7 @@
 //! - `learner [role=observer] [epoch=E] [last=Z] [accepted=E] [ask=image]`: connects at time 0.
 //! - `hear leaderinfo|diff|trunc|snap|proposal|commit|inform|newleader|uptodate|ping|sync|activate [Z...]`: packets, in one read.
 //! - `written accepted|current E`, `truncated [fail]`, `loaded [fail]`, `saved Z`, `synced Z`: what the disk answers.
-//! - `pass MS`: time, with a tick at its end. `status`.
+//! - `pass MS`: time, with a tick at its end. `stop MS`: the process stands still. `status`.
 #![allow(clippy::expect_used, reason = "a test: a failure is its result")]
 
 mod words;
@@ -132,6 +132,7 @@ fn inputs(command: &str, args: &mut ArgumentConsumer<'_>) -> Outcome<Vec<Learner
         "saved" => LearnerInput::ImageSaved(words::zxid(args.next_pos().unwrap_or_default())?),
         "synced" => LearnerInput::Synced(words::zxid(args.next_pos().unwrap_or_default())?),
         "pass" => LearnerInput::Tick,
+        "stop" => return Ok(Vec::new()),
         other => return Err(format!("unknown command {other}").into()),
     }])
 }
@@ -169,7 +170,7 @@ impl Runner for Story {
                 return Ok(format!("wants more: {more}, serving: {serving:?}"));
             }
             name => {
-                if name == "pass" {
+                if name == "pass" || name == "stop" {
                     self.now += args.next_pos().unwrap_or_default().parse::<i64>()?;
                 }
                 let learner = self.learner.as_mut().expect("a learner comes first");
