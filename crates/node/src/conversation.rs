@@ -95,6 +95,8 @@ pub struct Conversation {
     orders_syncs: bool,
     /// closeSession was received: later requests are dropped, as the session is ending.
     ending: bool,
+    /// The member has no leader: nothing is taken or served until the session goes on.
+    interrupted: bool,
 }
 
 impl Conversation {
@@ -112,6 +114,7 @@ impl Conversation {
             in_flight: VecDeque::new(),
             orders_syncs: false,
             ending: false,
+            interrupted: false,
         }
     }
 
@@ -156,7 +159,8 @@ impl Conversation {
     /// False when the socket should not be read for now.
     #[must_use]
     pub fn wants_more(&self) -> bool {
-        self.phase != Phase::Connecting
+        !self.interrupted
+            && self.phase != Phase::Connecting
             && self.queue.len() < MAX_QUEUED_REQUESTS
             && self.queued_bytes < MAX_QUEUED_BYTES
     }
@@ -282,6 +286,25 @@ impl Conversation {
         self.queued_bytes = 0;
     }
 
+    /// The member lost its leader: nothing is taken or served until [`Self::resume`]. False when something is in flight: whether it was
+    /// done is not known, so the connection has to end, and its client hears just that.
+    #[must_use = "a connection with something in flight has to end"]
+    pub fn interrupt(&mut self) -> bool {
+        self.interrupted = true;
+        self.in_flight.is_empty()
+    }
+
+    /// The session goes on with a new leader.
+    pub const fn resume(&mut self) {
+        self.interrupted = false;
+    }
+
+    /// True between two leaders.
+    #[must_use]
+    pub const fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// `count` requests in flight were answered, the oldest first; each is told to `answered`.
     pub fn completed(&mut self, count: usize, mut answered: impl FnMut(Answered)) {
         self.in_flight
@@ -294,6 +317,9 @@ impl Conversation {
         let Phase::Open(session) = self.phase else {
             return;
         };
+        if self.interrupted {
+            return;
+        }
         while let Some(next) = self.queue.pop_front_if(|next| next.is_ordered()) {
             let (header, at, bytes) = (next.header, next.at, next.bytes);
             let What::Body(body) = next.what else { return };
@@ -394,6 +420,7 @@ impl Conversation {
     #[must_use]
     pub fn wants_to_read(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
+            && !self.interrupted
             && self.in_flight.is_empty()
             && self.queue.front().is_some_and(Queued::is_answered_here)
     }
@@ -409,7 +436,7 @@ impl Conversation {
         let Phase::Open(session) = self.phase else {
             return Ok(());
         };
-        if !self.in_flight.is_empty() {
+        if self.interrupted || !self.in_flight.is_empty() {
             return Ok(());
         }
         while count > 0

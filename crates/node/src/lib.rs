@@ -19,6 +19,7 @@ pub mod effect;
 pub mod ensemble;
 pub mod forwarder;
 pub mod input;
+pub mod kept;
 pub mod limits;
 pub mod mutation;
 pub mod proposer;

@@ -71,8 +71,6 @@ struct ClientConn<'a> {
     held: usize,
     /// There is more to do than the last turn did, and nothing will come that wakes this connection.
     unfinished: bool,
-    /// The member has no leader: nothing is taken or served until the session goes on.
-    paused: bool,
     /// The tree may be too old to be shown.
     stale: bool,
     /// Requests counted in the server's outstanding figure.
@@ -102,7 +100,6 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         submit: Vec::new(),
         held: 0,
         unfinished: false,
-        paused: false,
         stale: false,
         counted: 0,
         batch: Box::default(),
@@ -214,11 +211,7 @@ impl ClientConn<'_> {
                 && self.service.gauges.outstanding.load(Ordering::Relaxed)
                     > self.service.limits.outstanding
         };
-        !self.paused
-            && self.has_room()
-            && self.held < HELD_BYTES
-            && self.conversation.wants_more()
-            && !crowded()
+        self.has_room() && self.held < HELD_BYTES && self.conversation.wants_more() && !crowded()
     }
 
     const fn has_room(&self) -> bool {
@@ -258,8 +251,7 @@ impl ClientConn<'_> {
         loop {
             self.receive()?;
             self.answer()?;
-            let blocked =
-                self.paused || self.stale || !self.conversation.wants_more() || !self.has_room();
+            let blocked = self.stale || !self.conversation.wants_more() || !self.has_room();
             if blocked || self.unfinished || !self.has_frame() {
                 return Ok(());
             }
@@ -279,7 +271,7 @@ impl ClientConn<'_> {
         let before = self.conversation.outstanding();
         let mono = self.service.clock.mono();
         let mut first_word = self.conversation.session().is_none() && before == 0;
-        while !self.paused && self.conversation.wants_more() {
+        while self.conversation.wants_more() {
             let Some(head) = self.input.first_chunk::<4>() else {
                 break;
             };
@@ -389,14 +381,14 @@ impl ClientConn<'_> {
             .or_else(|| self.interrupted(mail.interrupted, mail.resumed))
     }
 
-    /// The member lost its leader, or has one again. What was in flight is not known to be done or not: the client must hear so.
+    /// The member lost its leader, or has one again.
     fn interrupted(&mut self, interrupted: bool, resumed: bool) -> Option<Ending> {
-        if interrupted && self.conversation.in_flight() > 0 {
+        if interrupted && !self.conversation.interrupt() {
             return Some(Ending::Member(CloseReason::NotServing));
         }
-        if interrupted || resumed {
-            self.paused = !resumed;
-            self.unfinished |= resumed;
+        if resumed {
+            self.conversation.resume();
+            self.unfinished = true;
         }
         None
     }
@@ -411,9 +403,6 @@ impl ClientConn<'_> {
             if let Some(ending) = self.take_mail(self.has_room()) {
                 self.conversation.deafen();
                 return Err(End::Ending(ending));
-            }
-            if self.paused {
-                return Ok(());
             }
             self.conversation.submit_writes(&mut self.submit);
             if !self.submit.is_empty() {
@@ -441,7 +430,7 @@ impl ClientConn<'_> {
         if let Some(ending) = self.take_mail(true) {
             return Err(End::Ending(ending));
         }
-        if self.paused {
+        if self.conversation.is_interrupted() {
             return Ok(());
         }
         let view = View {

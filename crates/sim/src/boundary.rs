@@ -39,6 +39,10 @@ pub enum Boundary {
     LinkSwaps,
     /// A member begins with its snapshot alone.
     LogNotReplayed,
+    /// Clients that wait for a leader go on with a history that was not carried on.
+    ClientsKeptAcrossHistories,
+    /// A member shows its state even if it has heard of nobody for long.
+    StaleReads,
     /// A member that lost its disk counts like any other.
     EmptyMemberVotes,
 }

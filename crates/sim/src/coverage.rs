@@ -33,6 +33,7 @@ pub const NEEDED: &[&str] = &[
     "reads",
     "refused sessions",
     "sessions expired",
+    "sessions kept through elections",
     "sessions resumed",
     "snapshots written",
     "starts without a history",

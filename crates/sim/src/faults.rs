@@ -7,6 +7,7 @@ use rookeeper_proto::ids::ServerId;
 use rookeeper_storage::cut_disk::Fault as DiskFault;
 
 use crate::agenda::{Event, MS, Time, Who};
+use crate::checks::Seen;
 use crate::dice::Dice;
 use crate::network::{End, Purpose};
 use crate::plan::Mood;
@@ -225,6 +226,7 @@ impl World {
         machine.paused_until = machine.paused_until.max(until);
         if suspended {
             machine.clocks.behind += lasts;
+            self.scene.see(&Seen::ClockStopped(server));
         }
         let clocks = machine.clocks;
         if let Some(process) = &mut machine.process {

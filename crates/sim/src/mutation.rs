@@ -76,6 +76,8 @@ pub const ALL: &[Wanted] = &[
     boundary(Boundary::SyncNotOrdered, COMMON),
     boundary(Boundary::LinkSwaps, COMMON),
     boundary(Boundary::LogNotReplayed, COMMON),
+    boundary(Boundary::ClientsKeptAcrossHistories, RARE),
+    boundary(Boundary::StaleReads, COMMON),
     boundary(Boundary::EmptyMemberVotes, RARE),
     quorum(Quorum::VoteOrderReversed, COMMON),
     quorum(Quorum::CommitWithoutQuorum, COMMON),

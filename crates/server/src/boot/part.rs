@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rookeeper_database::database::Database;
 use rookeeper_node::ensemble::{Member, Standing};
+use rookeeper_node::kept::Kept;
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::standalone::Standalone;
 use rookeeper_proto::ballot::Address;
@@ -18,7 +19,7 @@ use super::{StartError, options};
 use crate::clock::wall;
 use crate::config::EnsembleSettings;
 use crate::driver::Part;
-use crate::driver::ensemble::{Ensemble, Kept, ShownConfig};
+use crate::driver::ensemble::{Ensemble, ShownConfig};
 use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
 use crate::io_threads::IoThread;

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::ensemble::{Duty, Member};
 use rookeeper_node::input::Input;
+use rookeeper_node::kept::Kept;
 use rookeeper_proto::ballot::Address;
 use rookeeper_proto::ids::ServerId;
 use rookeeper_proto::packet::from_learner::FromLearner;
@@ -37,7 +38,6 @@ use crate::quorum_port::leader::LeaderLink;
 use crate::quorum_port::learners::LearnerPort;
 use crate::quorum_port::{QuorumPortLimits, Tie};
 use crate::words::{Leadership, Role};
-pub use clients::Kept;
 
 /// Pause before a leader is tried again that led to nothing, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -271,7 +271,8 @@ impl Driver {
                 None
             }
             Input::Connect { conn, request } if !ensemble.member.is_serving() => {
-                ensemble.kept.keep(conn, request)
+                let request = ensemble.kept.connect(conn, request)?;
+                Some(Input::Connect { conn, request })
             }
             Input::Disconnected(conn) => {
                 ensemble.kept.forget(conn);

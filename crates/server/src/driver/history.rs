@@ -68,6 +68,9 @@ impl Driver {
             MemberEffect::Reload => WorkKind::Reload,
             _ => WorkKind::Replace,
         };
+        if !matches!(work, WorkKind::Replace) {
+            self.part_from_clients_of_the_past();
+        }
         self.apply(turn);
         self.want(work)?;
         Ok(None)

@@ -18,6 +18,7 @@ mod order;
 mod progress;
 mod quorum_disks;
 mod real_time;
+mod timely_reads;
 mod watches;
 
 use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
@@ -119,6 +120,8 @@ pub(crate) enum Seen<'a> {
         kind: i32,
         path: &'a str,
     },
+    /// The monotonic clock of a member stood still for a while.
+    ClockStopped(ServerId),
     /// Nothing fails any more, and nothing moves.
     Settled { server: ServerId, tree: &'a Tree },
     /// There was enough time.
@@ -156,6 +159,7 @@ impl Checks {
             ("fifo", Box::<fifo::Fifo>::default()),
             ("fresh reads", Box::<fresh_reads::FreshReads>::default()),
             ("real time", Box::<real_time::RealTime>::default()),
+            ("timely reads", Box::<timely_reads::TimelyReads>::default()),
             ("watches", Box::<watches::Watches>::default()),
             ("durable", Box::<durable::Durable>::default()),
             ("progress", Box::<progress::Progress>::default()),

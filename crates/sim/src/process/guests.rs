@@ -3,15 +3,19 @@
 //! Invariant: events and replies reach a client in the order in which they were made.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
 use std::ops::DerefMut;
 
+use bytes::Bytes;
 use rookeeper_node::conversation::Conversation;
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::{Effect, Notice};
 use rookeeper_node::ensemble::effect::MemberInput;
 use rookeeper_node::input::{ConnId, Input};
 use rookeeper_node::reads::{View, WatchGate};
-use rookeeper_proto::ids::SessionId;
+use rookeeper_proto::ids::{SessionId, Zxid};
+use rookeeper_proto::password;
+use rookeeper_proto::request::ConnectRequest;
 use rookeeper_proto::response::{self, ConnectResponse};
 use rookeeper_tree::auth::AuthConfig;
 use rookeeper_tree::watches::{WatchTable, WatcherId};
@@ -33,8 +37,33 @@ pub(super) struct Guest {
     link: LinkId,
     talk: Conversation,
     out: Vec<u8>,
+    /// Frames that are not read while the talk is interrupted.
+    unread: VecDeque<Bytes>,
+    /// What it was promised, ms, and the last zxid it was told.
+    timeout_ms: i32,
+    told: Zxid,
     /// Nothing more is taken; it is closed when all is written.
     leaving: bool,
+}
+
+impl Guest {
+    fn dismiss(&mut self) {
+        self.talk.deafen();
+        self.leaving = true;
+    }
+
+    /// What its client would say that comes back to its session.
+    fn renewal(&self) -> Option<ConnectRequest> {
+        let session = self.talk.session()?;
+        Some(ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: self.told,
+            timeout_ms: self.timeout_ms,
+            session,
+            password: password::password(session).to_vec(),
+            read_only: None,
+        })
+    }
 }
 
 /// The watches while somebody reads.
@@ -62,6 +91,9 @@ impl Process {
                         link,
                         talk,
                         out: Vec::new(),
+                        unread: VecDeque::new(),
+                        timeout_ms: 0,
+                        told: Zxid::ZERO,
                         leaving: false,
                     },
                 );
@@ -88,11 +120,15 @@ impl Process {
         guest.map(|(conn, _)| *conn)
     }
 
-    fn receive(&mut self, conn: ConnId, frame: bytes::Bytes, scene: &mut Scene) {
+    fn receive(&mut self, conn: ConnId, frame: Bytes, scene: &mut Scene) {
         let at = now(self.clocks, scene.now).mono;
         let Some(guest) = self.guests.get_mut(&conn) else {
             return;
         };
+        if guest.talk.is_interrupted() {
+            guest.unread.push_back(frame);
+            return;
+        }
         if let Some(session) = guest.talk.session() {
             self.heard.insert(session, at);
         }
@@ -118,8 +154,13 @@ impl Process {
     pub(super) fn serve_guests(&mut self, scene: &mut Scene) {
         let conns: Vec<ConnId> = self.guests.keys().copied().collect();
         let mut submitted = Vec::new();
+        let now = now(self.clocks, scene.now).mono;
+        let fresh = now < self.member.fresh_until(now) || mutated(Boundary::StaleReads);
+        if !fresh && self.serves {
+            scene.count("reads that wait for contact");
+        }
         for conn in conns {
-            self.go_on(conn, &mut submitted);
+            self.go_on(conn, fresh, &mut submitted);
             self.write_to(conn, scene);
         }
         for input in submitted {
@@ -127,13 +168,13 @@ impl Process {
         }
     }
 
-    fn go_on(&mut self, conn: ConnId, submitted: &mut Vec<Input>) {
+    fn go_on(&mut self, conn: ConnId, fresh: bool, submitted: &mut Vec<Input>) {
         let Some(guest) = self.guests.get_mut(&conn) else {
             return;
         };
         loop {
             guest.talk.submit_writes(submitted);
-            if !guest.talk.wants_to_read() {
+            if !fresh || !guest.talk.wants_to_read() {
                 return;
             }
             let auth = AuthConfig::default();
@@ -144,6 +185,7 @@ impl Process {
                 auth: &auth,
             };
             let budget = (READS, BUDGET);
+            guest.told = self.tree.last_zxid();
             if guest
                 .talk
                 .serve_reads(&view, budget, &mut guest.out, |_| {})
@@ -171,13 +213,83 @@ impl Process {
         }
     }
 
-    /// Clients are served no longer.
-    pub(super) fn dismiss_guests(&mut self, scene: &mut Scene) {
-        for guest in self.guests.values_mut() {
-            guest.talk.deafen();
-            guest.leaving = true;
+    // Between two leaders.
+
+    /// Clients are served no longer; those that nothing is in flight for wait.
+    pub(super) fn interrupt_guests(&mut self, scene: &mut Scene) {
+        let mut waiting = Vec::new();
+        for (conn, guest) in &mut self.guests {
+            if guest.talk.session().is_some() && guest.talk.interrupt() {
+                waiting.push(*conn);
+            } else {
+                guest.dismiss();
+            }
         }
+        self.kept.begin(now(self.clocks, scene.now).mono, waiting);
         self.serve_guests(scene);
+    }
+
+    pub(super) fn dismiss_guests(
+        &mut self,
+        conns: impl IntoIterator<Item = ConnId>,
+        scene: &mut Scene,
+    ) {
+        for conn in conns {
+            if let Some(guest) = self.guests.get_mut(&conn) {
+                guest.dismiss();
+            }
+            self.write_to(conn, scene);
+        }
+    }
+
+    /// Clients that waited go on.
+    pub(super) fn greet_guests(&mut self, scene: &mut Scene) {
+        let guests = &self.guests;
+        let requests = self.kept.resume(|conn| guests.get(&conn)?.renewal());
+        for (conn, request) in requests {
+            self.put(MemberInput::Local(Input::Connect { conn, request }), scene);
+        }
+    }
+
+    /// Keeps who connects while there is no leader; gives back what is for the member.
+    pub(super) fn keep_back(&mut self, input: MemberInput) -> Option<MemberInput> {
+        let MemberInput::Local(input) = input else {
+            return Some(input);
+        };
+        let input = match input {
+            Input::Connect { conn, request } if !self.member.is_serving() => {
+                let request = self.kept.connect(conn, request)?;
+                Input::Connect { conn, request }
+            }
+            Input::Disconnected(conn) => {
+                self.kept.forget(conn);
+                input
+            }
+            input => input,
+        };
+        Some(MemberInput::Local(input))
+    }
+
+    /// The session of a client that waited goes on, or does not.
+    fn went_on(&mut self, conn: ConnId, response: &ConnectResponse, scene: &mut Scene) {
+        let Some(guest) = self.guests.get_mut(&conn) else {
+            return;
+        };
+        let ConnectResponse::Accepted { session, .. } = *response else {
+            guest.dismiss();
+            return;
+        };
+        let server = self.who.server;
+        scene.see(&Seen::Accepted {
+            server,
+            session,
+            tree: &self.tree,
+        });
+        scene.count("sessions kept through elections");
+        guest.talk.resume();
+        for frame in std::mem::take(&mut guest.unread) {
+            self.receive(conn, frame, scene);
+        }
     }
 
     // What the member has for them.
@@ -214,8 +326,7 @@ impl Process {
             Effect::Close { conn, why } => {
                 scene.tell(|| format!("server {} closes a client: {why:?}", self.who.server));
                 if let Some(guest) = self.guests.get_mut(&conn) {
-                    guest.talk.deafen();
-                    guest.leaving = true;
+                    guest.dismiss();
                 }
             }
             Effect::Notice(Notice::Expiring { session, .. }) => {
@@ -250,13 +361,21 @@ impl Process {
         read_only: Option<bool>,
         scene: &mut Scene,
     ) {
+        if self.kept.went_on(conn) {
+            self.went_on(conn, &response, scene);
+            return;
+        }
         let Some(guest) = self.guests.get_mut(&conn) else {
             return;
         };
         response.encode(read_only, &mut guest.out);
         match response {
-            ConnectResponse::Accepted { session, .. } => {
+            ConnectResponse::Accepted {
+                session,
+                timeout_ms,
+            } => {
                 guest.talk.open(session);
+                guest.timeout_ms = timeout_ms;
                 let server = self.who.server;
                 scene.see(&Seen::Accepted {
                     server,
@@ -271,6 +390,7 @@ impl Process {
     fn reply(&mut self, conn: ConnId, bytes: &[u8], count: usize) {
         // Nothing reaches a client behind the end of its connection.
         if let Some(guest) = self.guests.get_mut(&conn).filter(|guest| !guest.leaving) {
+            guest.told = self.tree.last_zxid();
             guest.out.extend_from_slice(bytes);
             guest.talk.completed(count, |_| {});
         }

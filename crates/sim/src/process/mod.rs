@@ -19,6 +19,7 @@ use bytes::Bytes;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::ensemble::{Member, MemberConfig, Standing};
 use rookeeper_node::input::{ConnId, Input, Now};
+use rookeeper_node::kept::Kept;
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
@@ -115,6 +116,7 @@ pub(crate) struct Process {
     /// Records since the last snapshot.
     unsaved: u64,
     guests: BTreeMap<ConnId, Guest>,
+    kept: Kept,
     next_conn: u32,
     heard: BTreeMap<SessionId, i64>,
 }
@@ -175,6 +177,7 @@ impl Process {
             disk_full: false,
             unsaved: 0,
             guests: BTreeMap::new(),
+            kept: Kept::default(),
             next_conn: 1,
             heard: BTreeMap::new(),
         };
@@ -274,6 +277,9 @@ impl Process {
     }
 
     fn handle(&mut self, input: MemberInput, scene: &mut Scene) -> Result<(), Death> {
+        let Some(input) = self.keep_back(input) else {
+            return Ok(());
+        };
         let now = now(self.clocks, scene.now);
         let mut effects = Vec::new();
         self.member.handle(&self.tree, now, input, &mut effects);
@@ -295,6 +301,8 @@ impl Process {
     /// The interval is over.
     pub(crate) fn tick(&mut self, scene: &mut Scene) {
         scene.after(TICK_INTERVAL_MS * MS, Event::Tick(self.who));
+        let overdue = self.kept.overdue(now(self.clocks, scene.now).mono);
+        self.dismiss_guests(overdue, scene);
         let heard = std::mem::take(&mut self.heard).into_iter().collect();
         self.put(MemberInput::Local(Input::Heard(heard)), scene);
         self.put(MemberInput::Local(Input::Tick), scene);

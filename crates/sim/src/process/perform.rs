@@ -142,6 +142,14 @@ impl Process {
     // The own disk.
 
     fn perform_on_disk(&mut self, effect: MemberEffect, scene: &mut Scene) -> Result<(), Death> {
+        let replaces = matches!(
+            effect,
+            MemberEffect::Truncate(_) | MemberEffect::LoadImage(_) | MemberEffect::Reload
+        );
+        if replaces && !mutated(Boundary::ClientsKeptAcrossHistories) {
+            let connections = self.kept.history_replaced();
+            self.dismiss_guests(connections, scene);
+        }
         match effect {
             MemberEffect::WriteAcceptedEpoch(epoch) => {
                 if !mutated(Boundary::PromiseNotWritten) {
@@ -177,7 +185,7 @@ impl Process {
             MemberEffect::Serve => self.serve(scene),
             MemberEffect::ServeNoLonger => {
                 self.serves = false;
-                self.dismiss_guests(scene);
+                self.interrupt_guests(scene);
             }
             // Everything else was performed before.
             _ => {}
@@ -280,6 +288,7 @@ impl Process {
 
     fn serve(&mut self, scene: &mut Scene) {
         self.serves = true;
+        self.greet_guests(scene);
         let who = self.who;
         scene.tell(|| format!("server {} serves", who.server));
         if !self.leads {
