@@ -187,9 +187,19 @@ impl Learner {
         match input {
             LearnerInput::Said(said) => self.hear(now, said, effects),
             LearnerInput::AcceptedEpochWritten(epoch) => self.promised(epoch, effects),
-            LearnerInput::Truncated(done) => self.moved(done, Departure::CannotTruncate, effects),
-            LearnerInput::ImageLoaded(done) => self.moved(done, Departure::BrokenImage, effects),
-            LearnerInput::ImageSaved(zxid) => self.image_saved(zxid, effects),
+            // Nobody listened to the leader meanwhile, and a state that arrived was heard all the time.
+            LearnerInput::Truncated(done) => {
+                self.heard_at = now;
+                self.moved(done, Departure::CannotTruncate, effects);
+            }
+            LearnerInput::ImageLoaded(done) => {
+                self.heard_at = now;
+                self.moved(done, Departure::BrokenImage, effects);
+            }
+            LearnerInput::ImageSaved(zxid) => {
+                self.heard_at = now;
+                self.image_saved(zxid, effects);
+            }
             LearnerInput::Synced(zxid) => self.synced(zxid, effects),
             LearnerInput::CurrentEpochWritten(epoch) => self.took_over(epoch, effects),
             LearnerInput::Tick => self.tick(now, effects),

@@ -210,6 +210,7 @@ stories! {
     out_of_turn
     zookeeper_1282_promises
     zookeeper_1551_observer_during_snap
+    zookeeper_1697_a_state_that_takes_long
     zookeeper_2355_nothing_is_known_before_it_is_there
     zookeeper_2832_tail_that_nobody_else_has
     zookeeper_2845_trunc_of_what_was_never_committed

@@ -296,7 +296,7 @@ impl Driver {
     }
 
     fn tick(&mut self, turn: &mut Turn) {
-        if self.database.is_none() {
+        if self.is_busy() {
             return;
         }
         let heard = self

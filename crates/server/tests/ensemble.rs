@@ -14,7 +14,7 @@ mod raw;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -473,6 +473,64 @@ fn zookeeper_2201_a_learner_that_does_not_take_its_state_delays_nobody() {
     ensemble.assert_equal();
     assert_eq!(ensemble.leader(), leader);
     drop(hung);
+}
+
+/// Hands on what comes to a port of its own, at some rate towards whoever connects.
+fn slow_way(to: u16, bytes_per_ms: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(("127.0.0.1", to)).unwrap();
+            let (mut there, mut back) = (near.try_clone().unwrap(), near);
+            let (mut from, mut onward) = (far.try_clone().unwrap(), far);
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut there, &mut onward);
+                let _ = onward.shutdown(Shutdown::Both);
+            });
+            thread::spawn(move || {
+                let mut piece = vec![0; bytes_per_ms * 10];
+                while let Ok(n @ 1..) = from.read(&mut piece) {
+                    thread::sleep(Duration::from_millis((n / bytes_per_ms) as u64));
+                    if back.write_all(&piece[..n]).is_err() {
+                        break;
+                    }
+                }
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = back.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+/// A member takes a state that is longer under way than `initLimit`, and sends clients away meanwhile instead of having them wait.
+#[test]
+fn zookeeper_1697_a_state_that_is_longer_under_way_than_init_limit_arrives() {
+    let mut ensemble = Ensemble::new(3, 0, "initLimit=3\nsnapshotSizeFactor=-1\n");
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let leader = ensemble.leader();
+    let mut client = Client::connect(ensemble.address(leader));
+    for n in 0..20 {
+        let large = create(&format!("/big{n}"), &vec![7; 1_000_000], 0);
+        client.must(op::CREATE, &large);
+    }
+    let quorum_port = ensemble.quorum_ports[&leader];
+    let slow = slow_way(quorum_port, 4000);
+    ensemble.lines = ensemble
+        .lines
+        .replace(&format!(":{quorum_port}:"), &format!(":{slow}:"));
+    ensemble.start(3);
+    let begun = Instant::now();
+    let sent_away = Client::open(ensemble.address(3), &Hello::default()).is_err();
+    let after = begun.elapsed();
+    ensemble.await_serving();
+    let served_after = begun.elapsed();
+    assert!(sent_away && after < Duration::from_secs(3), "{after:?}");
+    assert!(served_after > Duration::from_secs(4), "{served_after:?}");
+    ensemble.assert_equal();
+    assert_eq!(ensemble.leader(), leader);
 }
 
 /// What is proposed can be read back by every member and from every log: requests are refused by what would be written, not by what they

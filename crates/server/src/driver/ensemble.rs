@@ -191,7 +191,9 @@ impl Driver {
         while let Some(message) = messages.pop_front() {
             let was_busy = self.is_busy();
             if was_busy && waits(&message) {
-                self.hold(message);
+                if let Some(message) = self.keep_while_busy(message) {
+                    self.hold(message);
+                }
                 continue;
             }
             self.take_one(message, turn)?;
@@ -208,7 +210,8 @@ impl Driver {
         Ok(())
     }
 
-    fn is_busy(&self) -> bool {
+    /// True while the history is worked on: the member hears nothing but ballots.
+    pub(super) fn is_busy(&self) -> bool {
         match &self.part {
             Part::Ensemble(ensemble) => !matches!(ensemble.work, Work::Idle),
             Part::Standalone(_) => false,
@@ -259,6 +262,20 @@ impl Driver {
                 self.note(other, turn);
                 Ok(())
             }
+        }
+    }
+
+    /// A client that connects need not wait until the history is what it shall be.
+    fn keep_while_busy(&mut self, message: Message) -> Option<Message> {
+        match message {
+            Message::Input(input @ Input::Connect { .. }) => match self.kept(input)? {
+                Input::Connect { conn, .. } => {
+                    self.turn_away(conn);
+                    None
+                }
+                other => Some(Message::Input(other)),
+            },
+            message => Some(message),
         }
     }
 

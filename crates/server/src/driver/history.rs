@@ -3,8 +3,10 @@
 //! What lives here: when that may begin, what the driver does meanwhile, and how it ends. What it does to files, on a thread of its
 //! own: [`super::history_task`].
 //!
-//! Invariant: while the history is worked on the driver has no database, or no tree, and the member hears nothing but ballots: so
-//! what it says of its history stays true.
+//! Invariants:
+//! - While the history is worked on the driver has no database, or no tree, and the member hears nothing but ballots, not even the time:
+//!   so what it says of its history stays true, and it does not give up a leader whose state it is receiving.
+//! - Work that was begun ends, and is told: a state that stops arriving is noticed where it is read.
 
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ pub enum Work {
     /// A snapshot must end before this may begin.
     Wanted(WorkKind),
     /// A thread does it.
-    Running,
+    Running(WorkKind),
 }
 
 /// What can be done to it.
@@ -109,7 +111,7 @@ impl Driver {
         let Work::Wanted(work) = ensemble.work else {
             return Ok(());
         };
-        ensemble.work = Work::Running;
+        ensemble.work = Work::Running(work);
         match work {
             WorkKind::Truncate(zxid) => self.start_task(HistoryTask::Truncate(zxid)),
             WorkKind::Reload => self.start_task(HistoryTask::Reload),
@@ -145,13 +147,15 @@ impl Driver {
         loaded: Result<Received, ImageFault>,
         turn: &mut Turn,
     ) -> Ended {
-        let expected = self.ensemble().is_some_and(|ensemble| {
-            let tied = ensemble.leader.as_ref().is_some_and(|l| l.is_tied(tie));
-            tied && matches!(ensemble.work, Work::Running)
-        });
-        if !expected {
+        let Some(ensemble) = self.ensemble() else {
+            return Ok(());
+        };
+        if !matches!(ensemble.work, Work::Running(WorkKind::Receive(_))) {
             return Ok(());
         }
+        // Nobody else ends this work: whatever became of the connection meanwhile, there must be a history again.
+        let tied = ensemble.leader.as_ref().is_some_and(|l| l.is_tied(tie));
+        let loaded = loaded.and_then(|received| tied.then_some(received).ok_or(ImageFault::Late));
         match loaded {
             Ok(Received { tree, inlet }) => {
                 if let Some(link) = self.ensemble().and_then(|it| it.leader.as_mut()) {

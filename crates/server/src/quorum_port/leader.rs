@@ -47,6 +47,9 @@ pub enum ImageFault {
     /// What is in it.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// It came, and that leader is not followed any more.
+    #[error("it comes from a leader that is not followed any more")]
+    Late,
 }
 
 /// The connection to the leader is up.
