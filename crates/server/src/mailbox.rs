@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - Bytes are in the order in which the client must see them.
+//! - No event is told before what it tells of is known to be committed: between two leaders it is held.
 //! - What a client does not read stays here, where it is counted, and not in its connection's output.
 
 use std::sync::Arc;
@@ -55,13 +56,22 @@ pub struct Mail {
     pub resumed: bool,
     /// Write out, then close.
     pub ending: Option<Ending>,
+    /// Between two leaders: events of what may come to nothing.
+    held: Option<Held>,
+}
+
+/// Events that are not told yet.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Vec<u8>,
+    count: usize,
 }
 
 impl Mail {
-    fn other(&mut self, frame: &[u8]) {
-        self.bytes.extend_from_slice(frame);
-        self.others += 1;
-        self.other_bytes += frame.len();
+    fn other(&mut self, frames: &[u8], count: usize) {
+        self.bytes.extend_from_slice(frames);
+        self.others += count;
+        self.other_bytes += frames.len();
     }
 }
 
@@ -104,16 +114,25 @@ impl Mailbox {
     // The driver's side.
 
     /// Queues an event or another frame that answers no write.
+    ///
+    /// What happens between two leaders may come to nothing: it is told when the session goes on, and else never.
     pub fn put(&self, frame: &[u8]) {
         let mut mail = self.mail.lock();
         if mail.ending.is_some() {
             return;
         }
-        if mail.bytes.len() + frame.len() > MAX_UNREAD_BYTES {
+        let held = mail.held.as_ref().map_or(0, |held| held.bytes.len());
+        if mail.bytes.len() + held + frame.len() > MAX_UNREAD_BYTES {
             mail.ending = Some(Ending::Overflow);
             return;
         }
-        mail.other(frame);
+        match &mut mail.held {
+            Some(held) => {
+                held.bytes.extend_from_slice(frame);
+                held.count += 1;
+            }
+            None => mail.other(frame, 1),
+        }
     }
 
     /// Queues the replies to the `count` oldest requests in flight. Once the connection is to end there are none any more: a request
@@ -133,7 +152,7 @@ impl Mailbox {
     /// Queues the answer to the connect request.
     pub fn connected(&self, frame: &[u8], session: Option<(SessionId, i32)>) {
         let mut mail = self.mail.lock();
-        mail.other(frame);
+        mail.other(frame, 1);
         match session {
             Some((id, _)) => {
                 self.session.store(id.0, Ordering::Relaxed);
@@ -148,13 +167,19 @@ impl Mailbox {
         let mut mail = self.mail.lock();
         mail.interrupted = true;
         mail.resumed = false;
+        mail.held.get_or_insert_default();
         drop(mail);
         self.wake();
     }
 
     /// Tells the connection that its session goes on with a new leader.
     pub fn resume(&self) {
-        self.mail.lock().resumed = true;
+        let mut mail = self.mail.lock();
+        mail.resumed = true;
+        if let Some(Held { bytes, count }) = mail.held.take() {
+            mail.other(&bytes, count);
+        }
+        drop(mail);
         self.wake();
     }
 
@@ -236,6 +261,7 @@ impl Mailbox {
             interrupted: std::mem::take(&mut mail.interrupted),
             resumed: std::mem::take(&mut mail.resumed),
             ending: mail.ending,
+            held: None,
         }
     }
 
@@ -277,6 +303,23 @@ mod tests {
         assert!(out.is_empty() && mail.interrupted && mail.resumed);
         mailbox.answer(&[3], 1, Zxid(3));
         assert_eq!(mailbox.take(&mut out, true).answered, 1);
+    }
+
+    #[test]
+    fn what_happens_between_two_leaders_is_told_when_the_session_goes_on() {
+        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        mailbox.put(&[1]);
+        mailbox.interrupt();
+        mailbox.put(&[2]);
+        mailbox.interrupt();
+        mailbox.put(&[3]);
+        let mut out = Vec::new();
+        assert_eq!(mailbox.take(&mut out, true).others, 1);
+        assert_eq!(out, [1]);
+        mailbox.resume();
+        mailbox.put(&[4]);
+        assert_eq!(mailbox.take(&mut out, true).others, 3);
+        assert_eq!(out, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Boundary {
     LogRangeWithoutFirst,
     /// Replies go before events.
     EventsBehindReplies,
+    /// Events of what is applied without a leader are sent at once.
+    EventsBeforeTheLeader,
     /// Some events are not sent.
     EventLost,
     /// Syncs of a learner's clients are answered by the learner.

@@ -72,6 +72,7 @@ pub const ALL: &[Wanted] = &[
     boundary(Boundary::EmptyImage, COMMON),
     boundary(Boundary::LogRangeWithoutFirst, COMMON),
     boundary(Boundary::EventsBehindReplies, COMMON),
+    boundary(Boundary::EventsBeforeTheLeader, COMMON),
     boundary(Boundary::EventLost, COMMON),
     boundary(Boundary::SyncNotOrdered, COMMON),
     boundary(Boundary::LinkSwaps, COMMON),

@@ -117,6 +117,7 @@ pub(crate) enum Seen<'a> {
     /// A client hears of a change.
     Event {
         client: usize,
+        zxid: Zxid,
         kind: i32,
         path: &'a str,
     },

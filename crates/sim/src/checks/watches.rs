@@ -1,4 +1,4 @@
-//! A watch fires once, for what it was left for, and before its client can see the change by any other answer.
+//! A watch fires once, for what it was left for and what is committed, and before its client can see the change by any other answer.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +44,19 @@ impl Check for Watches {
                 self.none_missed(of.client, *zxid, ledger)
             }
             Seen::Event {
-                client, kind, path, ..
-            } => self.fire(*client, *kind, path),
+                client,
+                zxid,
+                kind,
+                path,
+            } => {
+                if ledger.transaction(*zxid) > ledger.last() {
+                    return Err(format!(
+                        "client {client} hears of {zxid} at {path}, and only {} is committed",
+                        ledger.last()
+                    ));
+                }
+                self.fire(*client, *kind, path)
+            }
             _ => Ok(()),
         }
     }

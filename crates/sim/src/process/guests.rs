@@ -39,6 +39,8 @@ pub(super) struct Guest {
     out: Vec<u8>,
     /// Frames that are not read while the talk is interrupted.
     unread: VecDeque<Bytes>,
+    /// Events of what was applied without a leader, and may come to nothing.
+    held: Vec<u8>,
     /// What it was promised, ms, and the last zxid it was told.
     timeout_ms: i32,
     told: Zxid,
@@ -50,6 +52,13 @@ impl Guest {
     fn dismiss(&mut self) {
         self.talk.deafen();
         self.leaving = true;
+    }
+
+    /// An event is for its client.
+    fn hear(&mut self, event: &[u8]) {
+        let held = self.talk.is_interrupted() && !mutated(Boundary::EventsBeforeTheLeader);
+        let out = if held { &mut self.held } else { &mut self.out };
+        out.extend_from_slice(event);
     }
 
     /// What its client would say that comes back to its session.
@@ -92,6 +101,7 @@ impl Process {
                         talk,
                         out: Vec::new(),
                         unread: VecDeque::new(),
+                        held: Vec::new(),
                         timeout_ms: 0,
                         told: Zxid::ZERO,
                         leaving: false,
@@ -287,6 +297,7 @@ impl Process {
         });
         scene.count("sessions kept through elections");
         guest.talk.resume();
+        guest.out.append(&mut guest.held);
         for frame in std::mem::take(&mut guest.unread) {
             self.receive(conn, frame, scene);
         }
@@ -413,7 +424,7 @@ impl Process {
                     let bytes = out.bytes.get(frame.clone()).unwrap_or_default();
                     for watcher in watchers {
                         if let Some(guest) = self.guests.get_mut(&ConnId(watcher.0)) {
-                            guest.out.extend_from_slice(bytes);
+                            guest.hear(bytes);
                         }
                     }
                 }

@@ -301,6 +301,7 @@ impl Client {
                 scene.tell(|| format!("client {} hears of {kind} at {path}, {zxid}", self.number));
                 scene.see(&Seen::Event {
                     client: self.number,
+                    zxid,
                     kind,
                     path: &path,
                 });
