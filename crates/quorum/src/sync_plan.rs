@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - After the plan the learner's history is the leader's, without a hole: whenever that is not certain, the choice is SNAP.
-//! - A TRUNC never crosses an epoch inside the history, and never names a transaction that the leader does not have.
+//! - A TRUNC never crosses an epoch inside the history, and never names what the leader does not have as a record.
 
 use rookeeper_proto::ids::Zxid;
 
@@ -61,7 +61,7 @@ pub struct SyncPlan {
 pub enum Choice {
     /// It is certain.
     Plan(SyncPlan),
-    /// The window begins too late: ask the log, then [`with_log`].
+    /// The window begins too late, or has no record to end with: ask the log, then [`with_log`].
     AskLog,
 }
 
@@ -87,7 +87,11 @@ pub fn choose(peer: Zxid, window: &CommittedWindow, force_snapshot: bool) -> Cho
         return plan(Opening::Diff(peer), peer);
     }
     if peer > window.newest() && !begins_epoch(peer) {
-        return plan(Opening::Trunc(window.newest()), window.newest());
+        // The end of a received state is no record, here or at the peer, and a Java peer that is told to end there keeps the next one.
+        return match window.is_empty() {
+            true => Choice::AskLog,
+            false => plan(Opening::Trunc(window.newest()), window.newest()),
+        };
     }
     if peer < window.oldest() {
         return Choice::AskLog;
@@ -101,7 +105,8 @@ pub fn choose(peer: Zxid, window: &CommittedWindow, force_snapshot: bool) -> Cho
     plan(opening, covered(opening, peer, last))
 }
 
-/// Chooses for a learner whose log ends before the window, by what the log on the disk says; `None` when there is none.
+/// Chooses for a learner whose log ends before the window, or behind an empty one, by what the log on the disk says; `None` when there
+/// is none.
 #[must_use]
 pub fn with_log(peer: Zxid, window: &CommittedWindow, log: Option<LogAround>) -> SyncPlan {
     let snap = SyncPlan {
@@ -112,6 +117,14 @@ pub fn with_log(peer: Zxid, window: &CommittedWindow, log: Option<LogAround>) ->
     let Some(log) = log.filter(|log| log.is_cheap && log.at_or_before <= peer) else {
         return snap;
     };
+    let newest = window.newest();
+    if peer > newest && log.at_or_before == newest {
+        return SyncPlan {
+            opening: Opening::Trunc(newest),
+            log: None,
+            covered: newest,
+        };
+    }
     let oldest = window.oldest();
     // An empty window is the state itself: then the log must have all of it.
     let meets =
@@ -226,7 +239,6 @@ mod tests {
         let mut empty = window(z(1, 2), &[]);
         empty.begin_epoch(z(2, 0));
         assert_eq!(planned(z(1, 2), &empty), (Opening::Diff(z(1, 2)), z(1, 2)));
-        assert_eq!(planned(z(1, 3), &empty), (Opening::Trunc(z(1, 2)), z(1, 2)));
         let mut nothing = window(Zxid::ZERO, &[]);
         assert_eq!(
             planned(Zxid::ZERO, &nothing),
@@ -234,6 +246,32 @@ mod tests {
         );
         nothing.begin_epoch(z(1, 0));
         assert_eq!(planned(Zxid::ZERO, &nothing).0, Opening::Snap);
+    }
+
+    /// A leader that received its state knows the end of that as no record, and so may the peer. A Java peer keeps the record behind a
+    /// place where it has none: what was never committed would live on.
+    #[test]
+    fn a_trunc_ends_with_a_record() {
+        for end in [z(2, 0), z(2, 5)] {
+            let mut received = window(end, &[]);
+            received.begin_epoch(z(3, 0));
+            let peer = end.next();
+            assert_eq!(choose(peer, &received, false), Choice::AskLog);
+            let plan = |log| with_log(peer, &received, log);
+            assert_eq!(plan(None).opening, Opening::Snap);
+            let before = around(z(1, 9), None, z(1, 9));
+            assert_eq!(plan(Some(before)).opening, Opening::Snap);
+        }
+        let snapped = window(z(2, 5), &[]);
+        let plan = with_log(z(2, 6), &snapped, Some(around(z(2, 5), None, z(2, 5))));
+        assert_eq!(plan.opening, Opening::Trunc(z(2, 5)));
+        assert_eq!((plan.log, plan.covered), (None, z(2, 5)));
+        // Proposed meanwhile by this leader, and not committed: that is no end.
+        let meanwhile = Some(around(z(2, 6), None, z(2, 6)));
+        assert_eq!(
+            with_log(z(2, 6), &snapped, meanwhile).opening,
+            Opening::Snap
+        );
     }
 
     #[test]
@@ -351,7 +389,7 @@ mod tests {
             match plan.opening {
                 Opening::Diff(_) => {}
                 Opening::Trunc(to) => {
-                    prop_assert!(history.contains(&to) || to == window.last());
+                    prop_assert!(history.contains(&to), "{to} is no record");
                     // A learner that does not have it asks for a snapshot instead.
                     if !peer.contains(&to) {
                         return Ok(());

@@ -7,7 +7,7 @@
 //! - `established EPOCH [...]`: the same, with follower 1 at the same history, up to the end of discovery.
 //! - `connect N`, `follower N SERVER [accepted=E] [protocol=P] [config=HEX]`, `observer N SERVER ...`: connection N.
 //! - `ackepoch N LAST [current=E]`, `ack N Z...`, `gone N`, `request N`, `pong N`, `sync N`.
-//! - `written accepted|current E`, `synced Z`, `log N AT BEHIND TO|none`.
+//! - `written accepted|current E`, `synced Z`, `log N AT [BEHIND TO]|none`.
 //! - `propose [COUNT]`, `tick [COUNT]` (half ticks of 500 ms), `status`.
 #![allow(clippy::expect_used, reason = "a test: a failure is its result")]
 
@@ -242,10 +242,12 @@ fn log(args: &mut ArgumentConsumer<'_>) -> Outcome<Option<LogAround>> {
     if at == "none" {
         return Ok(None);
     }
+    let behind = args.next_pos().map(words::zxid).transpose()?;
+    let at_or_before = words::zxid(&at)?;
     Ok(Some(LogAround {
-        at_or_before: words::zxid(&at)?,
-        behind: Some(words::zxid(args.next_pos().unwrap_or_default())?),
-        unbroken_to: words::zxid(args.next_pos().unwrap_or_default())?,
+        at_or_before,
+        behind,
+        unbroken_to: args.next_pos().map_or(Ok(at_or_before), words::zxid)?,
         is_cheap: true,
     }))
 }
@@ -347,6 +349,7 @@ stories! {
     empty_start
     alone
     a_late_follower
+    a_trunc_ends_with_a_record
     synchronization_by_log_and_snapshot
     broadcast
     observers_are_informed
