@@ -384,7 +384,7 @@ impl Leader {
         let Some(progress) = self.learners.get_mut(&to) else {
             return;
         };
-        progress.stage = Stage::Syncing;
+        progress.registered(now);
         let mut send = |said| effects.push(LeaderEffect::Send { to, said });
         match plan.opening {
             Opening::Diff(zxid) => send(FromLeader::Diff(zxid)),
@@ -435,7 +435,7 @@ impl Leader {
         for (to, progress) in &mut self.learners {
             if progress.stage == Stage::Active {
                 progress.activate(now);
-                progress.begins_to_serve(now);
+                progress.begins_to_serve();
                 let said = FromLeader::UpToDate;
                 effects.push(LeaderEffect::Send { to: *to, said });
             }

@@ -53,6 +53,8 @@ pub(crate) struct Progress {
     /// When the last thing was said, ms, of which it is known that it was heard: who answers a ping was a learner still when that was
     /// sent. What merely arrives says nothing of the kind, because it may have lain in a buffer.
     pub(crate) confirmed: Option<i64>,
+    /// When NEWLEADER was sent, ms.
+    offered_history: i64,
     /// When each ping was sent that is not answered. It was told to serve before, so it answers all of them, in order.
     pings: VecDeque<i64>,
     acked: Zxid,
@@ -68,15 +70,22 @@ impl Progress {
             stage: Stage::Unknown,
             deadline,
             confirmed: None,
+            offered_history: 0,
             pings: VecDeque::new(),
             acked: Zxid::ZERO,
             owed: VecDeque::new(),
         }
     }
 
-    /// It is told to serve its clients.
-    pub(crate) const fn begins_to_serve(&mut self, now: i64) {
-        self.confirmed = Some(now);
+    /// It was sent what it lacks, and NEWLEADER.
+    pub(crate) const fn registered(&mut self, now: i64) {
+        self.stage = Stage::Syncing;
+        self.offered_history = now;
+    }
+
+    /// It is told to serve its clients. It has answered NEWLEADER: so much is known to be heard.
+    pub(crate) const fn begins_to_serve(&mut self) {
+        self.confirmed = Some(self.offered_history);
     }
 
     pub(crate) fn pinged(&mut self, now: i64) {

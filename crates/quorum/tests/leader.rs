@@ -8,7 +8,7 @@
 //! - `connect N`, `follower N SERVER [accepted=E] [protocol=P] [config=HEX]`, `observer N SERVER ...`: connection N.
 //! - `ackepoch N LAST [current=E]`, `ack N Z...`, `gone N`, `request N`, `pong N`, `sync N`.
 //! - `written accepted|current E`, `synced Z`, `log N AT [BEHIND TO]|none`.
-//! - `propose [COUNT]`, `tick [COUNT]` (half ticks of 500 ms), `status`.
+//! - `propose [COUNT]`, `tick [COUNT]` (half ticks of 500 ms), `pause MS`, `fresh`, `status`.
 #![allow(clippy::expect_used, reason = "a test: a failure is its result")]
 
 mod words;
@@ -277,6 +277,12 @@ impl Runner for Story {
                 let (out, at) = (leader.outstanding(), show(leader.last_committed()));
                 return Ok(format!("{}outstanding {out}, committed {at}", self.told()?));
             }
+            "fresh" => {
+                let now = self.now;
+                let until = self.leader().fresh_until(now);
+                return Ok(format!("{}at {now}, fresh until {until}", self.told()?));
+            }
+            "pause" => self.now += args.next_pos().unwrap_or_default().parse::<i64>()?,
             "propose" => self.propose(args.next_pos().unwrap_or("1").parse()?),
             "synced" => self.give(LeaderInput::Synced(words::zxid(
                 args.next_pos().unwrap_or_default(),
@@ -350,6 +356,7 @@ stories! {
     alone
     a_late_follower
     a_trunc_ends_with_a_record
+    fresh_since_something_was_heard
     synchronization_by_log_and_snapshot
     broadcast
     observers_are_informed

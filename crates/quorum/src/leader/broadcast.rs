@@ -94,7 +94,7 @@ impl Leader {
             progress.activate(now);
             progress.deadline = self.clock.tick + self.config.sync_limit;
             if established {
-                progress.begins_to_serve(now);
+                progress.begins_to_serve();
                 let said = FromLeader::UpToDate;
                 effects.push(LeaderEffect::Send { to: from, said });
             }

@@ -73,8 +73,9 @@ mod tests {
         learner.pinged(5);
         learner.answered();
         assert_eq!(learner.confirmed, None, "it is not told to serve yet");
-        learner.begins_to_serve(10);
-        assert_eq!(learner.confirmed, Some(10));
+        learner.registered(7);
+        learner.begins_to_serve();
+        assert_eq!(learner.confirmed, Some(7), "NEWLEADER was answered");
         learner.pinged(20);
         learner.pinged(30);
         learner.answered();
