@@ -90,7 +90,7 @@ pub struct Leader {
     outstanding: VecDeque<Entry>,
     last_proposed: Zxid,
     own_durable: Zxid,
-    /// Syncs that wait for the commit of what was proposed before them.
+    /// Syncs that wait, and what was proposed last before each.
     syncs: VecDeque<(Zxid, LearnerId)>,
 }
 
@@ -153,6 +153,7 @@ impl Leader {
             }
             LeaderInput::Tick => self.tick(now, effects),
         }
+        self.answer_syncs(now, effects);
     }
 
     /// The epoch, once it is established.
@@ -187,6 +188,7 @@ impl Leader {
     fn step_down(&mut self, why: StepDown, effects: &mut Vec<LeaderEffect>) {
         self.phase = Phase::Down;
         self.learners.clear();
+        self.syncs.clear();
         effects.push(LeaderEffect::StepDown(why));
     }
 

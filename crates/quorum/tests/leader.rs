@@ -317,8 +317,8 @@ impl Runner for Story {
                         self.say(from, FromLearner::Ping { zxid, touched });
                     }
                     "sync" => {
-                        let mut effects = std::mem::take(&mut self.effects);
-                        self.leader().sync(learner, &mut effects);
+                        let (now, mut effects) = (self.now, std::mem::take(&mut self.effects));
+                        self.leader().sync(learner, now, &mut effects);
                         self.effects = effects;
                     }
                     "ackepoch" => {
@@ -361,6 +361,7 @@ stories! {
     broadcast
     observers_are_informed
     syncs
+    syncs_wait_for_a_quorum
     supervision
     a_voter_with_a_later_promise
     who_is_refused

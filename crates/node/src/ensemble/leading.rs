@@ -309,7 +309,7 @@ impl Leading {
     ) {
         let mut todo = Vec::new();
         if request.op == OpCode::Sync.code() {
-            self.leader.sync(from, &mut todo);
+            self.leader.sync(from, now.mono, &mut todo);
         } else if self.leader.next_zxid(&mut todo).is_some()
             && let Some(proposer) = &mut self.proposer
         {

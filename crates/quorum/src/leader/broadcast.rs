@@ -50,13 +50,25 @@ impl Leader {
         true
     }
 
-    /// A learner's client wants to know when everything before now has reached that learner.
-    pub fn sync(&mut self, from: LearnerId, effects: &mut Vec<LeaderEffect>) {
-        if self.outstanding.is_empty() {
+    /// A learner's client wants to know when everything that anybody has committed before now has reached that learner. Who leads no
+    /// longer does not know that, so this waits for the commits of what is under way, and until a quorum is known to follow.
+    pub fn sync(&mut self, from: LearnerId, now: i64, effects: &mut Vec<LeaderEffect>) {
+        self.syncs.push_back((self.last_proposed, from));
+        self.answer_syncs(now, effects);
+    }
+
+    /// Answers syncs for which everything before them is committed, if this is the leader for certain.
+    pub(super) fn answer_syncs(&mut self, now: i64, effects: &mut Vec<LeaderEffect>) {
+        if !self.syncs.is_empty() && now <= self.fresh_until(now) {
+            self.answer_syncs_before(self.window.last().next(), effects);
+        }
+    }
+
+    /// Answers those that came before `zxid` was proposed.
+    fn answer_syncs_before(&mut self, zxid: Zxid, effects: &mut Vec<LeaderEffect>) {
+        while let Some((_, to)) = self.syncs.pop_front_if(|(after, _)| *after < zxid) {
             let said = FromLeader::Sync;
-            effects.push(LeaderEffect::Send { to: from, said });
-        } else {
-            self.syncs.push_back((self.last_proposed, from));
+            effects.push(LeaderEffect::Send { to, said });
         }
     }
 
@@ -137,6 +149,8 @@ impl Leader {
 
     fn commit(&mut self, entry: Entry, effects: &mut Vec<LeaderEffect>) {
         let zxid = entry.zxid;
+        // Their place is between the writes. What a quorum acknowledges now was proposed behind them: it follows this leader still.
+        self.answer_syncs_before(zxid, effects);
         for (to, progress) in &self.learners {
             if !progress.is_registered() {
                 continue;
@@ -153,10 +167,6 @@ impl Leader {
         // Cannot be refused: zxids were given without a gap.
         let _ = self.window.push(entry.clone());
         effects.push(LeaderEffect::Commit(entry));
-        while let Some((_, to)) = self.syncs.pop_front_if(|(after, _)| *after <= zxid) {
-            let said = FromLeader::Sync;
-            effects.push(LeaderEffect::Send { to, said });
-        }
     }
 }
 
