@@ -19,6 +19,10 @@ use crate::vote::History;
 /// The highest epoch that fits into a zxid. Nobody gets there; who says so is not believed.
 pub const MAX_EPOCH: i64 = i32::MAX as i64;
 
+/// Epochs beyond the own one that a promise may be without being taken for a lie: a member that makes promises alone makes one for each
+/// election.
+pub const MOST_BEYOND: i64 = 1000;
+
 /// The counter of the last transaction that an epoch has. The one behind it is never given: what follows that is the beginning of the
 /// next epoch, which is another leader's (ZOOKEEPER-1277).
 pub const LAST_COUNTER: u32 = u32::MAX - 1;
@@ -34,30 +38,62 @@ pub fn beginning(epoch: i64) -> Zxid {
 #[error("epoch {0} is none")]
 pub struct BadEpoch(pub i64);
 
+/// A server without a vote says that it has promised what no voter can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "it has no vote, and says that it has promised epoch {accepted}, far beyond the {own} that this server has promised"
+)]
+pub struct Unbelievable {
+    /// What it says.
+    pub accepted: i64,
+    /// What the leader has promised itself.
+    pub own: i64,
+}
+
 /// The promises that a new leader hears of before it proposes its epoch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EpochProposal {
+    own: i64,
     highest: i64,
     from: BTreeSet<ServerId>,
 }
 
 impl EpochProposal {
-    /// A learner, or the leader itself, has promised `accepted`. Those without a vote raise the epoch and do not count.
+    /// For the leader `me`, which has promised `accepted` itself.
+    pub fn new(me: ServerId, accepted: i64) -> Result<Self, BadEpoch> {
+        Ok(Self {
+            own: promisable(accepted)?,
+            highest: accepted,
+            from: [me].into(),
+        })
+    }
+
+    /// A learner has promised `accepted`. Those without a vote raise the epoch and do not count.
+    ///
+    /// Whatever anybody says, the epoch is about [`MOST_BEYOND`] above the own promise at most: one word could use up all epochs there
+    /// are. A voter that has promised more does not follow this leader, but one of those that come after it.
     pub fn report(&mut self, server: Option<ServerId>, accepted: i64) -> Result<(), BadEpoch> {
-        if !(0..MAX_EPOCH).contains(&accepted) {
-            return Err(BadEpoch(accepted));
-        }
-        self.highest = self.highest.max(accepted);
+        let most = self.own.saturating_add(MOST_BEYOND);
+        self.highest = self.highest.max(promisable(accepted)?.min(most));
         self.from.extend(server);
         Ok(())
     }
 
+    /// Refuses what a server without a vote cannot have promised: it promises no more than voters have.
+    pub const fn believe(&self, accepted: i64) -> Result<(), Unbelievable> {
+        let own = self.own;
+        match accepted > own.saturating_add(MOST_BEYOND) {
+            true => Err(Unbelievable { accepted, own }),
+            false => Ok(()),
+        }
+    }
+
     /// The new epoch, when a quorum has reported.
     #[must_use]
-    pub fn complete(&self, me: ServerId, verifiers: &Verifiers) -> Option<i64> {
+    pub fn complete(&self, verifiers: &Verifiers) -> Option<i64> {
         let quorum = verifiers.is_quorum(|voter| self.from.contains(&voter));
         let next = self.highest + i64::from(!mutated(Mutation::EpochNotRaised));
-        (quorum && self.from.contains(&me)).then_some(next)
+        quorum.then_some(next)
     }
 }
 
@@ -141,6 +177,14 @@ pub fn answer(accepted: i64, offered: i64) -> Result<Answer, BadEpoch> {
     })
 }
 
+/// An epoch behind which there is another.
+fn promisable(accepted: i64) -> Result<i64, BadEpoch> {
+    match (0..MAX_EPOCH).contains(&accepted) {
+        true => Ok(accepted),
+        false => Err(BadEpoch(accepted)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,28 +203,39 @@ mod tests {
     /// ZOOKEEPER-1343: the epoch is higher than all that were reported, whoever reported it and in whatever order.
     #[test]
     fn zookeeper_1343_the_epoch_is_higher_than_every_promise() {
-        let mut proposal = EpochProposal::default();
-        proposal.report(some(2), 7).unwrap();
-        proposal.report(some(3), 3).unwrap();
-        assert_eq!(
-            proposal.complete(ME, &three()),
-            None,
-            "the leader itself is missing"
-        );
+        let mut proposal = EpochProposal::new(ME, 4).unwrap();
         proposal.report(some(9), 11).unwrap();
         proposal.report(None, 12).unwrap();
-        proposal.report(some(1), 4).unwrap();
-        assert_eq!(proposal.complete(ME, &three()), Some(13));
+        assert_eq!(proposal.complete(&three()), None, "no quorum");
+        proposal.report(some(2), 7).unwrap();
+        proposal.report(some(3), 3).unwrap();
+        assert_eq!(proposal.complete(&three()), Some(13));
+    }
+
+    /// One word must not use up all epochs; a voter that is far ahead is reached step by step.
+    #[test]
+    fn nobody_raises_the_epoch_without_bounds() {
+        let (mut own, ahead, mut elections) = (4, 4 + 3 * MOST_BEYOND, 0);
+        while own <= ahead {
+            let mut proposal = EpochProposal::new(ME, own).unwrap();
+            assert!(proposal.believe(own + MOST_BEYOND).is_ok());
+            assert!(proposal.believe(own + MOST_BEYOND + 1).is_err());
+            proposal.report(some(2), ahead).unwrap();
+            let next = proposal.complete(&three()).unwrap();
+            assert!(next > own && next <= own + MOST_BEYOND + 1);
+            (own, elections) = (next, elections + 1);
+        }
+        assert_eq!((own, elections), (ahead + 1, 3));
     }
 
     /// ZOOKEEPER-2959: observers and strangers are no quorum.
     #[test]
     fn zookeeper_2959_reports_of_observers_do_not_count() {
-        let mut proposal = EpochProposal::default();
-        for id in [1, 4, 5, 6] {
+        let mut proposal = EpochProposal::new(ME, 0).unwrap();
+        for id in [4, 5, 6] {
             proposal.report(some(id), 0).unwrap();
         }
-        assert_eq!(proposal.complete(ME, &three()), None);
+        assert_eq!(proposal.complete(&three()), None);
         let mut acks = EpochAcks::new(History {
             epoch: 1,
             last: Zxid(9),
@@ -224,7 +279,8 @@ mod tests {
         assert_eq!(answer(6, 5), Ok(Answer::Refuse));
         assert_eq!(answer(6, MAX_EPOCH + 1), Err(BadEpoch(MAX_EPOCH + 1)));
         assert!(answer(0, -1).is_err());
-        let mut proposal = EpochProposal::default();
+        assert!(EpochProposal::new(ME, MAX_EPOCH).is_err());
+        let mut proposal = EpochProposal::new(ME, MAX_EPOCH - 1).unwrap();
         assert!(proposal.report(some(2), MAX_EPOCH).is_err());
         assert!(proposal.report(some(2), -1).is_err());
     }

@@ -107,10 +107,14 @@ impl Leader {
         effects: &mut Vec<LeaderEffect>,
     ) -> Self {
         let last = window.last();
+        let (phase, bad) = match EpochProposal::new(config.me, accepted) {
+            Ok(proposal) => (Phase::Collecting(proposal), None),
+            Err(bad) => (Phase::Down, Some(bad)),
+        };
         let mut leader = Self {
             verifiers: Verifiers::one(config.membership.verifier()),
             own: History { epoch, last },
-            phase: Phase::Collecting(EpochProposal::default()),
+            phase,
             clock: Clock::new(now + config.tick_ms * config.init_limit),
             learners: BTreeMap::new(),
             window,
@@ -120,13 +124,10 @@ impl Leader {
             syncs: VecDeque::new(),
             config,
         };
-        let me = leader.config.me;
-        if let Phase::Collecting(proposal) = &mut leader.phase
-            && let Err(bad) = proposal.report(Some(me), accepted)
-        {
-            leader.step_down(StepDown::Epoch(bad), effects);
+        match bad {
+            Some(bad) => leader.step_down(StepDown::Epoch(bad), effects),
+            None => leader.try_epoch(now, effects),
         }
-        leader.try_epoch(now, effects);
         leader
     }
 
@@ -252,7 +253,7 @@ impl Leader {
         let Phase::Collecting(proposal) = &self.phase else {
             return;
         };
-        if let Some(epoch) = proposal.complete(self.config.me, &self.verifiers) {
+        if let Some(epoch) = proposal.complete(&self.verifiers) {
             self.phase = Phase::Promising(epoch);
             self.clock.phase_ends = now + self.config.tick_ms * self.config.init_limit;
             effects.push(LeaderEffect::WriteAcceptedEpoch(epoch));

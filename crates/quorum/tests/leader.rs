@@ -354,6 +354,7 @@ macro_rules! stories {
 stories! {
     empty_start
     alone
+    an_epoch_that_nobody_has_promised
     a_late_follower
     a_trunc_ends_with_a_record
     fresh_since_something_was_heard

@@ -8,12 +8,8 @@ use rookeeper_proto::packet::from_learner::LearnerInfo;
 
 use super::effect::{LeaderEffect, LearnerFault, StepDown};
 use super::{Leader, Phase};
-use crate::epoch::{BadEpoch, MAX_EPOCH};
+use crate::epoch::{BadEpoch, MAX_EPOCH, MOST_BEYOND};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
-
-/// Epochs beyond the own one that a promise may be without being taken for a lie: a member that makes promises alone makes one for each
-/// election.
-const MOST_BEYOND: i64 = 1000;
 
 impl Leader {
     pub(super) fn introduced(
@@ -56,10 +52,20 @@ impl Leader {
         if theirs > ours {
             return Err(LearnerFault::NewerConfig { theirs, ours });
         }
-        match accepted.epoch() {
-            0..MAX_EPOCH => Ok(()),
-            epoch => Err(LearnerFault::Epoch(BadEpoch(epoch))),
+        let accepted = accepted.epoch();
+        if !(0..MAX_EPOCH).contains(&accepted) {
+            return Err(LearnerFault::Epoch(BadEpoch(accepted)));
         }
+        if let Phase::Collecting(proposal) = &self.phase
+            && !self.has_vote(info.server)
+        {
+            proposal.believe(accepted)?;
+        }
+        Ok(())
+    }
+
+    fn has_vote(&self, server: Option<ServerId>) -> bool {
+        server.is_some_and(|server| self.verifiers.is_voter(server))
     }
 
     /// A voter that has promised more than this epoch can never follow in it: with the next fault there may be no quorum. So the next

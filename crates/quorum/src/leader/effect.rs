@@ -11,7 +11,7 @@ use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner};
 use thiserror::Error;
 
 use crate::committed::Entry;
-use crate::epoch::{BadEpoch, BehindLearner};
+use crate::epoch::{BadEpoch, BehindLearner, Unbelievable};
 use crate::membership::Membership;
 use crate::progress::LearnerId;
 use crate::sync_plan::{LogAround, LogRange};
@@ -137,6 +137,9 @@ pub enum LearnerFault {
     /// Its epoch is none.
     #[error(transparent)]
     Epoch(#[from] BadEpoch),
+    /// Its promise cannot be true.
+    #[error(transparent)]
+    Unbelievable(#[from] Unbelievable),
     /// It has a later configuration: this leader is not up to date.
     #[error("it has configuration {theirs:x}, later than {ours:x}")]
     NewerConfig {
