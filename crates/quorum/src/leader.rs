@@ -312,9 +312,11 @@ impl Leader {
             if let Err(ahead) = acks.ack(server, current, last) {
                 return self.close(from, LearnerFault::Ahead(ahead), effects);
             }
+            self.replace_older(from, server, effects);
             self.enter(from, Stage::Promised(last));
             self.try_take_over(now, effects);
         } else {
+            self.replace_older(from, server, effects);
             self.synchronize(from, last, now, effects);
         }
     }

@@ -9,6 +9,7 @@
 //! - `ackepoch N LAST [current=E]`, `ack N Z...`, `gone N`, `request N`, `pong N`, `sync N`.
 //! - `written accepted|current E`, `synced Z`, `log N AT [BEHIND TO]|none`.
 //! - `propose [COUNT]`, `tick [COUNT]` (half ticks of 500 ms), `pause MS`, `fresh`, `status`.
+//! - `lead TICKS`: so much time passes in peace; connection 1 answers pings, and nothing of it is told.
 #![allow(clippy::expect_used, reason = "a test: a failure is its result")]
 
 mod words;
@@ -262,6 +263,11 @@ fn request() -> FromLearner {
     })
 }
 
+fn pong() -> FromLearner {
+    let (zxid, touched) = (Zxid::ZERO, vec![(SessionId(7), 100)]);
+    FromLearner::Ping { zxid, touched }
+}
+
 impl Runner for Story {
     type Command = Command;
 
@@ -276,6 +282,16 @@ impl Runner for Story {
                 let leader = self.leader();
                 let (out, at) = (leader.outstanding(), show(leader.last_committed()));
                 return Ok(format!("{}outstanding {out}, committed {at}", self.told()?));
+            }
+            "lead" => {
+                let ticks: u32 = args.next_pos().unwrap_or_default().parse()?;
+                for _ in 0..2 * ticks {
+                    self.now += HALF_TICK_MS;
+                    self.give(LeaderInput::Tick);
+                    self.say(1, pong());
+                }
+                assert!(self.leader().established().is_some(), "{:?}", self.effects);
+                self.effects.clear();
             }
             "fresh" => {
                 let now = self.now;
@@ -312,10 +328,7 @@ impl Runner for Story {
                         log: log(&mut args)?,
                     }),
                     "request" => self.say(from, request()),
-                    "pong" => {
-                        let (zxid, touched) = (Zxid::ZERO, vec![(SessionId(7), 100)]);
-                        self.say(from, FromLearner::Ping { zxid, touched });
-                    }
+                    "pong" => self.say(from, pong()),
                     "sync" => {
                         let (now, mut effects) = (self.now, std::mem::take(&mut self.effects));
                         self.leader().sync(learner, now, &mut effects);
@@ -356,6 +369,7 @@ stories! {
     alone
     an_epoch_that_nobody_has_promised
     a_late_follower
+    a_newcomer_with_the_id_of_a_follower
     a_trunc_ends_with_a_record
     fresh_since_something_was_heard
     synchronization_by_log_and_snapshot

@@ -11,6 +11,10 @@ use super::{Leader, Phase};
 use crate::epoch::{BadEpoch, MAX_EPOCH, MOST_BEYOND};
 use crate::progress::{LearnerId, LearnerKind, Progress, Stage};
 
+/// Ticks that a leader leads at least before it gives up for a promise that somebody tells of. Nothing proves such words, so whoever
+/// lies costs one election in that time; whoever is right waits so long.
+const LEAST_LEADERSHIP: i64 = 50;
+
 impl Leader {
     pub(super) fn introduced(
         &mut self,
@@ -23,7 +27,8 @@ impl Leader {
         if let Err(why) = self.admits(accepted, &info) {
             return self.close(from, why, effects);
         }
-        self.close_older(info.server, effects);
+        let unproved = |stage| matches!(stage, Stage::Waiting | Stage::Offered);
+        self.close_others(from, info.server, unproved, effects);
         if let Some(progress) = self.learners.get_mut(&from) {
             progress.server = info.server;
             progress.kind = kind;
@@ -69,24 +74,49 @@ impl Leader {
     }
 
     /// A voter that has promised more than this epoch can never follow in it: with the next fault there may be no quorum. So the next
-    /// epoch has to go beyond that promise. Not before the others had their time to join, so that whoever lies about it cannot keep
-    /// the ensemble from its work.
+    /// epoch has to go beyond that promise. But whoever says so may lie, and must not keep the ensemble from its work: it is not believed
+    /// of a server that is in step, nor before [`LEAST_LEADERSHIP`] and the time that the others have for joining.
     fn outpromised(&self, accepted: i64, server: Option<ServerId>) -> Option<StepDown> {
         let (epoch, server) = (self.established()?, server?);
         let more = accepted - epoch;
-        let is_due = self.clock.tick >= self.config.init_limit;
+        let is_due = self.clock.tick >= self.config.init_limit.max(LEAST_LEADERSHIP);
+        let in_step = |it: &Progress| it.server == Some(server) && it.stage == Stage::Active;
+        let is_claimed = (1..=MOST_BEYOND).contains(&more)
+            && self.verifiers.is_voter(server)
+            && !self.learners.values().any(in_step);
         let why = StepDown::Outpromised { server, accepted };
-        (is_due && (1..=MOST_BEYOND).contains(&more) && self.verifiers.is_voter(server))
-            .then_some(why)
+        (is_due && is_claimed).then_some(why)
     }
 
-    /// A server has one connection: the newest.
-    fn close_older(&mut self, server: Option<ServerId>, effects: &mut Vec<LeaderEffect>) {
+    /// It follows this leader, so the connection that its server had before is over. Not earlier: anybody can say an id, and what was
+    /// acknowledged there counts until the server may be told to forget it.
+    pub(super) fn replace_older(
+        &mut self,
+        from: LearnerId,
+        server: Option<ServerId>,
+        effects: &mut Vec<LeaderEffect>,
+    ) {
+        self.close_others(from, server, |_| true, effects);
+    }
+
+    /// Closes the other connections of a server that are in such a stage.
+    fn close_others(
+        &mut self,
+        from: LearnerId,
+        server: Option<ServerId>,
+        which: impl Fn(Stage) -> bool,
+        effects: &mut Vec<LeaderEffect>,
+    ) {
         let Some(server) = server else { return };
-        let same = |progress: &Progress| progress.server == Some(server);
-        let older = self.learners.iter().find(|(_, progress)| same(progress));
-        if let Some((older, _)) = older {
-            self.close(*older, LearnerFault::Replaced(server), effects);
+        let others: Vec<_> = self
+            .learners
+            .iter()
+            .filter(|(_, it)| it.server == Some(server) && which(it.stage))
+            .map(|(learner, _)| *learner)
+            .filter(|learner| *learner != from)
+            .collect();
+        for other in others {
+            self.close(other, LearnerFault::Replaced(server), effects);
         }
     }
 }
