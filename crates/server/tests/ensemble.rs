@@ -27,6 +27,7 @@ use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
 use rookeeper_proto::packet::{PROTOCOL_VERSION, Packet};
 use rookeeper_server::boot::Server;
 use rookeeper_server::config::Settings;
+use rookeeper_tree::image::MAX_IMAGES;
 
 /// Time between two looks at something that takes its time.
 const LOOK: Duration = Duration::from_millis(5);
@@ -472,6 +473,38 @@ fn zookeeper_2201_a_learner_that_does_not_take_its_state_delays_nobody() {
     ensemble.await_serving();
     ensemble.assert_equal();
     assert_eq!(ensemble.leader(), leader);
+    drop(hung);
+}
+
+/// A learner whose connection the leader closes gives its share of memory back, although it takes nothing any more.
+#[test]
+fn zookeeper_2201_a_learner_that_hangs_keeps_no_state_once_it_is_closed() {
+    let mut ensemble = Ensemble::new(3, 1, "commitLogCount=10\nsnapshotSizeFactor=-1\n");
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let leader = ensemble.leader();
+    let mut client = Client::connect(ensemble.address(leader));
+    for n in 0..20 {
+        client.must(
+            op::CREATE,
+            &create(&format!("/big{n}"), &vec![7; 1_000_000], 0),
+        );
+    }
+    // Each one takes the place of the one before.
+    let hung: Vec<_> = (0..=MAX_IMAGES)
+        .map(|_| Learner::synchronizing(3, ensemble.quorum_ports[&leader]))
+        .inspect(|(_, plan)| assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}"))
+        .collect();
+    let replica = &ensemble.running[&leader].service().replica;
+    let room = || {
+        let images = std::iter::from_fn(|| replica.tree.write().open_image().ok());
+        images.take(MAX_IMAGES).collect::<Vec<_>>().len()
+    };
+    eventually("the states of closed learners are kept", || {
+        room() == MAX_IMAGES - 1
+    });
+    ensemble.start(4);
+    ensemble.await_serving();
     drop(hung);
 }
 

@@ -204,7 +204,7 @@ impl LearnerPort {
             .map(|connected| connected.address)
     }
 
-    /// Sends what was said to it, then closes its connection.
+    /// Sends what was said to it, as far as it takes that at once, and closes its connection.
     pub fn dismiss(&mut self, learner: LearnerId) {
         self.learners.remove(&learner);
     }

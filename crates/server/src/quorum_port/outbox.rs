@@ -11,7 +11,6 @@ use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rookeeper_database::history::History;
@@ -31,8 +30,6 @@ use crate::replica::Replica;
 const MAX_QUEUED: usize = 512 * 1024 * 1024;
 /// Bytes of a state or of the log that are gathered before they are written; for a state, under one read guard.
 const PIECE: usize = 64 * 1024;
-/// How long a connection that ends may take to write what is queued.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What follows a state: the reader knows that it was not cut short.
 pub const SIGNATURE: &str = "BenWasHere";
 
@@ -49,7 +46,7 @@ struct Queue {
     bytes: usize,
     /// The thread is sending something that it has taken.
     busy: bool,
-    /// Nothing more is taken; the thread ends behind what is queued.
+    /// Nothing more is taken; the thread ends.
     ending: bool,
 }
 
@@ -60,7 +57,7 @@ struct Shared {
     filled: Condvar,
 }
 
-/// The driver's end of a connection. Dropping it sends what is queued and closes the connection.
+/// The driver's end of a connection. Dropping it sends what the peer takes at once, and closes the connection.
 #[derive(Debug)]
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -70,10 +67,11 @@ pub struct Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.flush();
-        let mut queue = self.shared.queue.lock();
-        queue.ending = true;
-        // A peer that takes nothing any more must not keep the thread.
-        let _ = self.shared.socket.set_write_timeout(Some(LAST_WORDS));
+        if !self.shared.is_idle() {
+            // The thread may be in the middle of a write that a hung peer never takes: only this ends it, and gives a state back.
+            self.cut();
+        }
+        self.shared.queue.lock().ending = true;
         self.shared.filled.notify_one();
     }
 }
