@@ -12,7 +12,7 @@ use rookeeper_database::database::Database;
 use rookeeper_database::image_file::Snapshot;
 use rookeeper_storage::disk::DiskError;
 use rookeeper_storage::log_writer::LogError;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::background::give_way;
 use crate::driver::Gauges;
@@ -23,6 +23,8 @@ use crate::replica::Replica;
 /// the time, and of a core, goes into snapshots, however fast the writes come. Loading the log that is longer for it takes no
 /// longer than writing the snapshot took.
 const REST: u32 = 3;
+/// How soon a snapshot that could not be begun is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the server waits for a snapshot to be given up: while its thread lives the directory is locked.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -44,6 +46,8 @@ pub struct Snapshots {
     bytes: u64,
     due_count: u64,
     due_bytes: Option<u64>,
+    /// One is due that could not be begun.
+    owed: bool,
     /// When the one that is being written was begun.
     begun: Option<Instant>,
     /// The time to rest is over then.
@@ -75,6 +79,7 @@ impl Snapshots {
             bytes: 0,
             due_count: 0,
             due_bytes: None,
+            owed: false,
             begun: None,
             rested: Instant::now(),
             stop: Arc::default(),
@@ -112,12 +117,14 @@ impl Snapshots {
     /// True when it is time to roll the log and write a snapshot.
     #[must_use]
     pub fn due(&self) -> bool {
-        let enough =
-            self.appended > self.due_count || self.due_bytes.is_some_and(|due| self.bytes > due);
+        let enough = self.owed
+            || self.appended > self.due_count
+            || self.due_bytes.is_some_and(|due| self.bytes > due);
         enough && self.begun.is_none() && Instant::now() >= self.rested
     }
 
-    /// Rolls the log, opens an image of the tree and writes it in the background. Only when no other is being written.
+    /// Rolls the log, opens an image of the tree and writes it in the background. Only when no other is being written. What cannot be
+    /// begun is due again, a little later.
     pub fn begin(
         &mut self,
         database: &mut Database,
@@ -125,16 +132,27 @@ impl Snapshots {
         inbox: &Arc<Inbox>,
         gauges: &Arc<Gauges>,
     ) -> Result<(), LogError> {
+        let opened = replica.tree.write().open_image();
+        let image = match opened {
+            Ok(image) => image,
+            Err(busy) => {
+                if !self.owed {
+                    warn!(
+                        "no snapshot can be begun: {busy}; it is tried again, and the log holds everything"
+                    );
+                }
+                self.put_off();
+                return Ok(());
+            }
+        };
         self.draw();
         // The sync that this takes need not wait for readers, nor they for it.
         database.log.roll()?;
-        let Ok(image) = replica.tree.write().open_image() else {
-            return Ok(());
-        };
         let snapshot = match database.begin_snapshot(image) {
             Ok(snapshot) => snapshot,
             Err(why) => {
-                error!(error = %why, "no snapshot could be begun; the log still holds everything");
+                error!(error = %why, "no snapshot could be begun; it is tried again, and the log holds everything");
+                self.put_off();
                 return Ok(());
             }
         };
@@ -160,14 +178,21 @@ impl Snapshots {
             });
         match started {
             Ok(_) => {
+                self.owed = false;
                 self.begun = Some(Instant::now());
                 self.thread = Some(thread);
             }
             Err(error) => {
-                error!(%error, "no thread for a snapshot; the log still holds everything");
+                error!(%error, "no thread for a snapshot; it is tried again, and the log holds everything");
+                self.put_off();
             }
         }
         Ok(())
+    }
+
+    fn put_off(&mut self) {
+        self.owed = true;
+        self.rested = Instant::now() + RETRY;
     }
 
     /// True while one is being written.

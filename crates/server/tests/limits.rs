@@ -13,6 +13,7 @@ mod raw;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raw::*;
@@ -264,12 +265,7 @@ fn a_reader_that_does_not_read_is_served_piece_by_piece_and_holds_nobody_up() {
         assert_eq!(slow.reply().unwrap().data(), data);
     }
     await_true("nothing is outstanding", || {
-        running
-            .service()
-            .gauges
-            .outstanding
-            .load(std::sync::atomic::Ordering::Relaxed)
-            == 0
+        running.service().gauges.outstanding.load(Ordering::Relaxed) == 0
     });
 }
 
@@ -477,5 +473,27 @@ fn a_thousand_connections_come_at_once_and_go_without_a_trace() {
     witness.look();
     await_true("all sockets but one are closed", || {
         server.service().connections.sockets() == 1
+    });
+}
+
+/// Learners take images of the tree too; what they leave no room for comes later.
+#[test]
+fn a_snapshot_that_finds_no_room_is_told_of_and_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = server(dir.path(), 2000, &["-Dzookeeper.snapCount=10"]);
+    let replica = &server.service().replica;
+    let images: Vec<_> = std::iter::from_fn(|| replica.tree.write().open_image().ok()).collect();
+    let mut client = Client::connect(address);
+    client.must(op::CREATE, &create("/a", b"", 0));
+    for _ in 0..10 {
+        client.must(op::SET_DATA, &set_data("/a", b"x"));
+    }
+    logged(&["no snapshot can be begun", "too many images"]);
+    drop(images);
+    // The pause before the next try. Only the next write is a reason for it, not as many as for another snapshot.
+    std::thread::sleep(Duration::from_millis(1100));
+    client.must(op::SET_DATA, &set_data("/a", b"y"));
+    await_true("a snapshot is written", || {
+        server.service().gauges.snapshots.load(Ordering::Relaxed) > 0
     });
 }
