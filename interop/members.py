@@ -29,7 +29,7 @@ JAVA_HEAP = "-Xmx256m"
 JAVA_TELLS = "-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.quorum.LearnerHandler=debug"
 LOG_LINES = 6  # of each member, when a case failed
 LOG_NOISE = ("\tat ", "Committing global session", "NIOServerCnxn", "EndOfStreamException", "global closeSession",
-             "purge]", "NotServing")
+             "purge]")
 JAVA, OURS = "java", "rookeeper"
 # What each server's log says about how a learner was synchronized, by the learner and by the leader. Only Java's words count:
 # they are the independent witness.

@@ -1,5 +1,6 @@
 //! Why a client connection ended, what the log says about it, and how its socket is closed.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,22 +74,52 @@ impl End {
             Self::Ending(Ending::Refused) => {
                 info!("Invalid session for client /{peer}, probably expired");
             }
-            Self::Ending(Ending::Member(
-                reason @ (CloseReason::ClientAhead { .. }
-                | CloseReason::DiskFull
-                | CloseReason::NotServing),
-            )) => {
-                warn!("closing the connection of /{peer}: {reason:?}");
+            Self::Ending(Ending::Member(CloseReason::ClientAhead { seen, ours })) => {
+                // ZooKeeper's words, which operators search for.
+                info!(
+                    "Refusing session request for client /{peer} as it has seen zxid {seen} our last zxid is {ours} client must try another server"
+                );
             }
             Self::Ending(Ending::Overflow) => {
                 warn!(
                     "closing the connection of /{peer} (session {session}): the client does not read"
                 );
             }
+            // One line for each of all clients: why that is so, a leader lost or a disk full, is told once elsewhere.
             Self::Ending(ending) => {
-                debug!("closing the connection of /{peer} (session {session}): {ending:?}")
+                let why = Why(*ending);
+                debug!("closing the connection of /{peer} (session {session}): {why}")
             }
             Self::Word(_) => {}
+        }
+    }
+}
+
+/// The same in words.
+struct Why(Ending);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self.0 {
+            Ending::Member(reason) => reason,
+            Ending::Refused => return f.write_str("there is no such session"),
+            Ending::Overflow => return f.write_str("the client does not read"),
+            Ending::Stopping => return f.write_str("this server stops"),
+        };
+        match reason {
+            CloseReason::ClientAhead { seen, ours } => {
+                write!(
+                    f,
+                    "it has seen zxid {seen}, and the last one here is {ours}"
+                )
+            }
+            CloseReason::Reattached(session) => {
+                write!(f, "session {session} goes on over another connection")
+            }
+            CloseReason::SessionClosed(session) => write!(f, "session {session} is closed"),
+            CloseReason::SessionExpired(session) => write!(f, "session {session} has expired"),
+            CloseReason::NotServing => f.write_str("this server serves nobody now"),
+            CloseReason::DiskFull => f.write_str("the disk is full"),
         }
     }
 }

@@ -369,10 +369,20 @@ fn damage_newest_log(dir: &std::path::Path) {
 
 #[test]
 fn a_leader_that_does_not_serve_sends_clients_to_the_others() {
+    capture_log();
     let mut ensemble = Ensemble::new(3, 0, "leaderServes=no\n");
     ensemble.start_all();
     let leader = ensemble.leader();
-    assert!(Client::open(ensemble.address(leader), &Hello::default()).is_err());
+    let mut refused = dial(ensemble.address(leader));
+    refused.write_all(&Hello::default().frame()).unwrap();
+    assert!(drain(&mut refused).unwrap().is_empty());
+    let port = refused.local_addr().unwrap().port();
+    // All clients of a server may be refused at once: that is no line for each in anybody's log.
+    let line = logged(&[
+        &format!("/127.0.0.1:{port}"),
+        "this server serves nobody now",
+    ]);
+    assert!(line.contains("DEBUG"), "{line}");
     let mut client = Client::connect(ensemble.address(ensemble.follower()));
     assert_eq!(
         client.call(op::CREATE, &create("/a", b"", 0)).unwrap().err,

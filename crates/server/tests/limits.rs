@@ -409,7 +409,13 @@ fn a_client_from_the_future_is_sent_to_another_server() {
     stream.write_all(&ahead.frame()).unwrap();
     assert!(drain(&mut stream).unwrap().is_empty());
     let port = stream.local_addr().unwrap().port();
-    logged(&[&format!("/127.0.0.1:{port}"), "ClientAhead"]);
+    logged(&[
+        &format!("Refusing session request for client /127.0.0.1:{port}"),
+        &format!(
+            "as it has seen zxid 0x{:x} our last zxid is 0x{zxid:x} client must try another server",
+            zxid + 1000
+        ),
+    ]);
     let same = Hello {
         last_zxid: zxid,
         ..Hello::default()
