@@ -270,6 +270,25 @@ fn a_port_that_is_taken_is_an_error_at_once_or_a_failure_later() {
     assert_eq!(member.address().ip().to_string(), "127.0.0.1");
 }
 
+/// It would take part in an election, follow, serve clients, and then end: the port may never be free.
+#[test]
+fn who_cannot_be_reached_speaks_to_nobody() {
+    let runtime = Runtime::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = config(2, &taken.local_addr().unwrap().to_string());
+    settings.bind_retries = 0;
+    let member = Member::with(&runtime, settings);
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    member.knows(&[(1, other.local_addr().unwrap())]);
+    member.send(1, 4);
+    other.set_nonblocking(true).unwrap();
+    std::thread::sleep(QUIET);
+    assert!(other.accept().is_err());
+    drop(taken);
+    let (mut one, _, _) = Foreign::accept(&other);
+    assert_eq!(one.hear(), 4);
+}
+
 #[test]
 fn a_port_on_all_addresses_is_reached_by_each() {
     let runtime = Runtime::new().unwrap();

@@ -110,6 +110,8 @@ fn member(
         following: settings.me,
         leads: false,
         refusals: 0,
+        evictions: 0,
+        serving_since: None,
         leader_serves: settings.leader_serves,
         quorum_addresses: all_quorum_addresses(&settings.membership),
         limits,

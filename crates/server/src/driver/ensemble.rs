@@ -15,7 +15,7 @@ mod perform;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
@@ -33,7 +33,7 @@ use tokio::runtime::Handle;
 use super::history::Work;
 use super::{Driver, DriverError, Ended, Part, Turn};
 use crate::election_port::ElectionPort;
-use crate::inbox::Message;
+use crate::inbox::{Inbox, Message};
 use crate::quorum_port::leader::LeaderLink;
 use crate::quorum_port::learners::LearnerPort;
 use crate::quorum_port::{QuorumPortLimits, Tie};
@@ -43,6 +43,12 @@ use crate::words::{Leadership, Role};
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause of a server that serves again and again and never for long: another one with its id takes its place all the time.
+const LONGEST_PAUSE_OF_EVICTED: Duration = Duration::from_secs(10);
+/// The same as a part of the time in which a leader must have its followers (`initLimit`): it must not fail for this.
+const SHARE_OF_EVICTED: u32 = 4;
+/// Who has served for so long was not evicted, whatever ended it.
+const SERVED_FOR_LONG: Duration = Duration::from_secs(30);
 
 /// A member, and its ways to the others.
 #[derive(Debug)]
@@ -67,6 +73,10 @@ pub struct Ensemble {
     pub leader_serves: bool,
     /// How often it has left a leader, one after the other, without having served in between.
     pub refusals: u32,
+    /// How often it has left the same leader without having served for long.
+    pub evictions: u32,
+    /// Since when it serves.
+    pub serving_since: Option<Instant>,
     /// Whom it follows, or followed last.
     pub following: ServerId,
     /// Where the others lead.
@@ -379,16 +389,42 @@ impl Ensemble {
     /// How long to wait before the next leader is tried: one that refuses this server, or is refused by it, is most often the same
     /// again.
     fn pause(&self) -> Duration {
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.refusals.min(16));
-        match self.refusals {
-            0 | 1 => Duration::ZERO,
-            _ => doubled.min(LONGEST_PAUSE),
-        }
+        let longest = self.limits.connect / SHARE_OF_EVICTED;
+        let longest = longest.min(LONGEST_PAUSE_OF_EVICTED);
+        let refused = pause_after(self.refusals, LONGEST_PAUSE);
+        refused.max(pause_after(self.evictions, longest))
     }
 
     fn lose_leader(&mut self) {
         self.leader = None;
         self.refusals = self.refusals.saturating_add(1);
+        if let Some(since) = self.serving_since.take() {
+            self.evictions = match since.elapsed() >= SERVED_FOR_LONG {
+                true => 0,
+                false => self.evictions.saturating_add(1),
+            };
+        }
+    }
+
+    /// Begins to connect to a leader.
+    fn follow(&mut self, leader: ServerId, inbox: Arc<Inbox>) {
+        if leader != self.following {
+            // Whoever lost that one was not evicted by it.
+            self.evictions = 0;
+        }
+        self.following = leader;
+        self.serving_since = None;
+        self.tie = self.tie.next();
+        let addresses = self.quorum_addresses.get(&leader).cloned();
+        self.leader = Some(LeaderLink::dial(
+            leader,
+            addresses.unwrap_or_default(),
+            self.tie,
+            self.limits,
+            self.pause(),
+            inbox,
+            &self.runtime,
+        ));
     }
 
     /// For operators.
@@ -416,6 +452,14 @@ impl Ensemble {
         if let Some(outbox) = self.leader.as_mut().and_then(LeaderLink::outbox) {
             outbox.say(&said.into_packet());
         }
+    }
+}
+
+/// None for the first time: most often a leader has ended, and the next one is another.
+fn pause_after(times: u32, longest: Duration) -> Duration {
+    match times {
+        0 | 1 => Duration::ZERO,
+        _ => FIRST_PAUSE.saturating_mul(1 << times.min(16)).min(longest),
     }
 }
 

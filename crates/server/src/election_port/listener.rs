@@ -48,6 +48,8 @@ pub(super) struct Places {
 pub(super) struct Standing {
     /// Where it listens.
     pub(super) addresses: Mutex<Vec<SocketAddr>>,
+    /// True once it has listened.
+    pub(super) bound: watch::Sender<bool>,
     /// Why it never will again.
     pub(super) failure: OnceLock<Arc<ElectionPortError>>,
 }
@@ -216,6 +218,7 @@ impl Listener {
             info!("listening for elections on {address}");
         }
         *self.standing.addresses.lock() = addresses;
+        self.standing.bound.send_replace(true);
     }
 }
 

@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 use rookeeper_proto::ballot::{Address, Handshake, Notification, OBSERVER_WITHOUT_ID};
 use rookeeper_proto::ids::ServerId;
 use tokio::runtime;
+use tokio::sync::watch;
 use tracing::debug;
 
+use super::claims::Claim;
 use super::complaints::Complaints;
 use super::greeting::Refusal;
 use super::link::Link;
@@ -37,13 +39,15 @@ pub(super) struct Context {
     pub(super) keep_alive: bool,
     pub(super) inbox: Arc<Inbox>,
     pub(super) runtime: runtime::Handle,
+    /// True from the moment when others can reach this server.
+    pub(super) bound: watch::Receiver<bool>,
+    pub(super) complaints: Complaints,
 }
 
 /// All peers.
 #[derive(Debug)]
 pub(super) struct Members {
     context: Arc<Context>,
-    complaints: Complaints,
     table: Mutex<Table>,
 }
 
@@ -61,7 +65,6 @@ impl Members {
     pub(super) fn new(context: Context) -> Self {
         Self {
             context: Arc::new(context),
-            complaints: Complaints::default(),
             table: Mutex::new(Table {
                 open: true,
                 peers: BTreeMap::new(),
@@ -75,8 +78,8 @@ impl Members {
         &self.context
     }
 
-    pub(super) const fn complaints(&self) -> &Complaints {
-        &self.complaints
+    pub(super) fn complaints(&self) -> &Complaints {
+        &self.context.complaints
     }
 
     /// These, and no others; who stays keeps its connection.
@@ -133,10 +136,13 @@ impl Members {
         if id == self.context.me {
             return Err(Refusal::OwnId(id));
         }
+        let from = link.address().ip();
+        let places = handshake.addresses().cloned().collect();
+        let claim = Claim { from, places };
         let mail = match id < self.context.me {
             // The socket is dropped, and with it the connection.
-            true => Mail::Call(handshake.addresses().cloned().collect()),
-            false => Mail::Adopt(link),
+            true => Mail::Call(claim),
+            false => Mail::Adopt(link, claim),
         };
         let table = self.table.lock();
         let handle = table.peers.get(&id).ok_or(Refusal::Stranger(id))?;

@@ -6,7 +6,8 @@
 //!
 //! Each peer has a task of its own (`peer`), which alone owns the connection to it, the attempts to open one, and what is told to
 //! the member about it. So nothing that happens to one peer delays another, and what is told about one peer is told in order. The
-//! `listener` accepts; a `greeting` is a connection that has not said yet who it is; `members` knows the tasks and brings
+//! `listener` accepts; a `greeting` is a connection that has not said yet who it is; `claims`
+//! notices when two say that they are the same; `members` knows the tasks and brings
 //! both together. Tasks end when what they listen to is dropped: dropping the port ends everything.
 //!
 //! Invariants:
@@ -19,6 +20,7 @@
 //!
 //! [`MemberInput::PeerGone`]: rookeeper_node::ensemble::effect::MemberInput::PeerGone
 
+mod claims;
 mod complaints;
 mod dial;
 mod greeting;
@@ -41,6 +43,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::inbox::Inbox;
+use complaints::Complaints;
 use listener::{Listener, Places, Standing};
 use members::{Context, Members};
 
@@ -104,7 +107,8 @@ impl ElectionPort {
     /// Starts listening. What happens is sent to the inbox, as ballots and as news of connections.
     ///
     /// The first try to listen is made here, and looks up the own names. If it fails and others are allowed, they follow in the
-    /// background while connections to others are opened already: see [`Self::failure`].
+    /// background: see [`Self::failure`]. Until one of them succeeds nobody is spoken to: a server that others cannot reach, perhaps
+    /// because another one has its port, must not follow a leader and serve clients for a moment.
     pub fn start(
         config: ElectionPortConfig,
         inbox: Arc<Inbox>,
@@ -118,6 +122,7 @@ impl ElectionPort {
         if let Ok(sockets) = &first {
             places.take_ports(sockets);
         }
+        let standing = Arc::new(Standing::default());
         let context = Context {
             me: config.me,
             handshake: handshake(config.me, &places.own, config.multi_address)?,
@@ -126,9 +131,10 @@ impl ElectionPort {
             keep_alive: config.keep_alive,
             inbox,
             runtime: runtime.clone(),
+            bound: standing.bound.subscribe(),
+            complaints: Complaints::default(),
         };
         let members = Arc::new(Members::new(context));
-        let standing = Arc::new(Standing::default());
         let listener = Listener {
             places,
             tries: config.bind_retries,

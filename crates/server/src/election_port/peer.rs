@@ -7,6 +7,7 @@
 //! - What was not written whole is written again on the next connection, or something newer.
 //! - Between two takings of the inbox a peer puts so many votes into it, and then its socket has to wait.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 use tracing::{debug, info, warn};
 
+use super::claims::{Claim, Claims};
 use super::dial::{self, Dialed};
 use super::link::{End, Link, News};
 use super::members::Context;
@@ -54,9 +56,9 @@ struct Wanted {
 #[derive(Debug)]
 pub(super) enum Mail {
     /// The peer has the higher id and has opened this connection.
-    Adopt(Link),
-    /// The peer has the lower id, and wants to be connected to; where it says that it is.
-    Call(Vec<Address>),
+    Adopt(Link, Claim),
+    /// The peer has the lower id, and wants to be connected to, first where it says that it is.
+    Call(Claim),
 }
 
 /// The way to the task; it ends when this is dropped.
@@ -117,6 +119,8 @@ pub(super) struct Peer {
     call: Option<Vec<Address>>,
     /// When the peer was called last.
     called: Option<Instant>,
+    /// Who says to be this peer.
+    claims: Claims,
     /// When to say that it is gone, unless it connects.
     gone_at: Option<Instant>,
     /// The trouble that was logged, until it is over.
@@ -161,6 +165,7 @@ impl Peer {
             pace: Pace::new(Instant::now()),
             call: None,
             called: None,
+            claims: Claims::default(),
             gone_at: None,
             trouble: None,
             turn: 0,
@@ -179,6 +184,9 @@ impl Peer {
 
     /// Runs until the handle is dropped; a guest, until its connection ends.
     pub(super) async fn run(mut self) {
+        if !self.may_begin().await {
+            return;
+        }
         while !self.is_guest || self.link.is_some() {
             self.begin_what_is_due();
             match self.event().await {
@@ -193,6 +201,22 @@ impl Peer {
             }
             self.say_gone_if_due();
         }
+    }
+
+    /// Waits until this server can be reached; false when nobody waits for it any more.
+    async fn may_begin(&mut self) -> bool {
+        let mut bound = self.context.bound.clone();
+        let may = loop {
+            tokio::select! {
+                bound = bound.wait_for(|bound| *bound) => break bound.is_ok(),
+                changed = self.wanted.changed() => if changed.is_err() {
+                    break false;
+                },
+            }
+        };
+        // What was wanted meanwhile.
+        self.look_at_wanted();
+        may
     }
 
     async fn event(&mut self) -> Option<Event> {
@@ -299,18 +323,38 @@ impl Peer {
 
     fn take_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Adopt(link) => {
+            Mail::Adopt(link, claim) => {
+                self.note_claim(claim);
                 // An attempt of this server would end with being called back once more.
                 self.dialing = JoinSet::new();
                 self.establish(link);
             }
-            Mail::Call(places) => {
+            Mail::Call(claim) => {
                 debug!("server {} asks to be connected to", self.id);
                 self.pace.alive(Instant::now());
                 // An older connection stays until the new one is up.
-                self.call = Some(places);
+                self.call = Some(claim.places.clone());
+                self.note_claim(claim);
             }
         }
+    }
+
+    /// Names two servers that take each other's place.
+    fn note_claim(&mut self, claim: Claim) {
+        let (id, now, from) = (self.id, Instant::now(), claim.from);
+        let text = claim.text();
+        if let Some(other) = self.claims.note(claim, now)
+            && self.is_news(from, "same id", now)
+        {
+            warn!(
+                "two servers have the same id {id} (myid): one is at {text}, the other at {}; they take each other's place all the time",
+                other.text()
+            );
+        }
+    }
+
+    fn is_news(&self, of: IpAddr, what: &'static str, now: Instant) -> bool {
+        self.context.complaints.is_news(of, what, now)
     }
 
     fn note_dialed(&mut self, dialed: Dialed) {
@@ -355,15 +399,15 @@ impl Peer {
         self.tell(MemberInput::PeerConnected(id));
     }
 
-    fn note_replaced(&self, older: &Link, address: std::net::SocketAddr) {
+    fn note_replaced(&self, older: &Link, address: SocketAddr) {
         let (id, before) = (self.id, older.address());
-        if before.ip() == address.ip() {
-            debug!(
-                "the election connection with server {id} is replaced by a newer one ({address})"
-            );
-        } else {
+        if before.ip() != address.ip() && self.is_news(address.ip(), "moved", Instant::now()) {
             warn!(
                 "the election connection with server {id} at {before} is replaced by one with {address}: it moved, or two servers have the same id (myid)"
+            );
+        } else {
+            debug!(
+                "the election connection with server {id} is replaced by a newer one ({address})"
             );
         }
     }

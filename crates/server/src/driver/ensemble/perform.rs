@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_proto::ids::Zxid;
+use rookeeper_quorum::leader::effect::LearnerFault;
 use rookeeper_quorum::learner::effect::Departure;
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_quorum::sync_plan::LogRange;
@@ -105,6 +107,9 @@ impl Driver {
             MemberEffect::Serve => {
                 self.apply(turn);
                 self.serve_again(turn);
+                if let Some(ensemble) = self.ensemble() {
+                    ensemble.serving_since = Some(Instant::now());
+                }
             }
             MemberEffect::ServeNoLonger => self.serve_no_longer(),
             other => self.perform_to_others(other),
@@ -143,26 +148,22 @@ impl Driver {
             }
             MemberEffect::ConnectLeader(leader) => {
                 info!("FOLLOWING server {leader}");
-                ensemble.following = leader;
-                ensemble.tie = ensemble.tie.next();
-                let addresses = ensemble.quorum_addresses.get(&leader).cloned();
-                ensemble.leader = Some(LeaderLink::dial(
-                    leader,
-                    addresses.unwrap_or_default(),
-                    ensemble.tie,
-                    ensemble.limits,
-                    ensemble.pause(),
-                    inbox,
-                    &ensemble.runtime,
-                ));
+                ensemble.follow(leader, inbox);
             }
             MemberEffect::FollowNoLonger(why) => {
                 log_departure(why);
                 ensemble.lose_leader();
             }
             MemberEffect::CloseLearner { learner, why } => {
-                if let Some(address) = ensemble.learners.address(learner) {
-                    warn!("closing the connection of the learner {address}: {why}");
+                match (ensemble.learners.address(learner), why) {
+                    // Most often it has lost its connection before this server did.
+                    (Some(address), LearnerFault::Replaced(_)) => {
+                        info!("closing the connection of the learner {address}: {why}");
+                    }
+                    (Some(address), why) => {
+                        warn!("closing the connection of the learner {address}: {why}");
+                    }
+                    (None, _) => {}
                 }
                 ensemble.learners.dismiss(learner);
             }
