@@ -3,10 +3,12 @@
 //! What lives here: their directories and configurations, starting and stopping them, and telling what becomes of them. What does
 //! not: anything that a server does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a member may take to say what it does.
 const ANSWER: Duration = Duration::from_millis(500);
+/// How long ports may be in use by members that are about to end.
+const PORT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long members may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// More members than anybody tries on one machine.
@@ -73,7 +77,7 @@ struct Member {
     state: State,
 }
 
-/// Runs them until Ctrl-C, or until all have ended.
+/// Runs them until Ctrl-C. If all have ended before, that is a failure.
 pub(crate) fn run(options: &Ensemble) -> ExitCode {
     match try_run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,6 +91,7 @@ pub(crate) fn run(options: &Ensemble) -> ExitCode {
 fn try_run(options: &Ensemble) -> io::Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     watch_signals(Arc::clone(&stopping))?;
+    options.await_ports()?;
     let mut members = Vec::new();
     for id in 1..=options.members {
         let member = options
@@ -99,6 +104,9 @@ fn try_run(options: &Ensemble) -> io::Result<()> {
     while !stopping.load(Ordering::Relaxed) && members.iter().any(Member::is_running) {
         members.iter_mut().for_each(Member::look);
         thread::sleep(LOOK);
+    }
+    if !stopping.load(Ordering::Relaxed) {
+        return Err(io::Error::other("all members have ended"));
     }
     say("stopping\n");
     members.iter_mut().for_each(Member::stop);
@@ -140,7 +148,40 @@ impl Ensemble {
     }
 
     const fn client_port(&self, id: u16) -> u16 {
-        self.port + (id - 1)
+        self.port.saturating_add(id - 1)
+    }
+
+    const fn quorum_port(&self, id: u16) -> u16 {
+        self.quorum_port.saturating_add(id - 1)
+    }
+
+    const fn election_port(&self, id: u16) -> u16 {
+        self.election_port.saturating_add(id - 1)
+    }
+
+    /// Waits until nobody has any of the ports: whoever answered there would be taken for a member.
+    fn await_ports(&self) -> io::Result<()> {
+        let (begun, mut seen) = (Instant::now(), BTreeSet::new());
+        for id in 1..=self.members {
+            for port in [
+                self.client_port(id),
+                self.quorum_port(id),
+                self.election_port(id),
+            ] {
+                if !seen.insert(port) {
+                    let text = format!("port {port} would be used twice: choose others");
+                    return Err(io::Error::other(text));
+                }
+                while let Err(error) = TcpListener::bind(("0.0.0.0", port)) {
+                    if begun.elapsed() > PORT_PATIENCE {
+                        let text = format!("port {port} cannot be used: {error}");
+                        return Err(io::Error::other(text));
+                    }
+                    thread::sleep(LOOK);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The directory of a member with its number and its configuration, which is written anew.
@@ -159,10 +200,7 @@ impl Ensemble {
             self.client_port(id)
         );
         for other in 1..=self.members {
-            let (quorum, election) = (
-                self.quorum_port + (other - 1),
-                self.election_port + (other - 1),
-            );
+            let (quorum, election) = (self.quorum_port(other), self.election_port(other));
             text += &format!("server.{other}=127.0.0.1:{quorum}:{election}\n");
         }
         text
@@ -175,9 +213,12 @@ impl Ensemble {
             .append(true)
             .open(dir.join("server.log"))?;
         let process = Command::new(std::env::current_exe()?)
-            .arg("server")
+            .args(["server", "--until-stdin-ends"])
             .arg(dir.join("zoo.cfg"))
-            .stdin(Stdio::null())
+            // Nothing is ever said there: it ends with this process, however that ends.
+            .stdin(Stdio::piped())
+            // Ctrl-C at a terminal is for this process, which tells the members.
+            .process_group(0)
             .stderr(log.try_clone()?)
             .stdout(log)
             .spawn()?;
@@ -219,6 +260,7 @@ impl Member {
                 "{status}; see {}",
                 self.dir.join("server.log").display()
             )),
+            // Before it has its port nobody else has, or it would not have been started.
             _ => mode(self.port).map_or(State::Starting, State::Mode),
         };
         if state != self.state {
@@ -237,7 +279,7 @@ impl Member {
             .ok()
             .and_then(Pid::from_raw);
         if let (true, Some(pid)) = (self.is_running(), pid) {
-            // Ctrl-C at a terminal has reached it already.
+            // It may have ended meanwhile.
             let _ = kill_process(pid, Signal::TERM);
         }
     }

@@ -38,6 +38,9 @@ enum Job {
     /// Run a server: with a zoo.cfg, with `PORT DATADIR [TICKTIME] [MAXCNXNS]`, or with nothing at all (port 2181, data under
     /// ./rookeeper-data). `-Dname=value` words set properties.
     Server {
+        /// Stop when standard input ends: whoever started this server is gone then
+        #[arg(long, hide = true)]
+        until_stdin_ends: bool,
         /// `CONFIGFILE`, or `PORT DATADIR [TICKTIME] [MAXCNXNS]`, and `-Dname=value` words anywhere
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
@@ -63,7 +66,15 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().job {
         None => server::run(&[]),
-        Some(Job::Server { words }) => server::run(&words),
+        Some(Job::Server {
+            until_stdin_ends,
+            words,
+        }) => {
+            if until_stdin_ends {
+                server::end_with_stdin();
+            }
+            server::run(&words)
+        }
         Some(Job::Cli { words }) => cli::run(&words),
         Some(Job::Ensemble(options)) => ensemble::run(&options),
         Some(Job::Lock(lock)) => lock::run(&lock),

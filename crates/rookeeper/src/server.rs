@@ -8,7 +8,7 @@ use std::thread;
 
 use rookeeper_server::boot::{Outcome, Server, Stopper};
 use rookeeper_server::config::{self, EnsembleSettings, JvmVariables, Loaded, Member, Settings};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -20,6 +20,20 @@ const LOG_FAILED: u8 = 10;
 const ELECTION_FAILED: u8 = 14;
 /// Exit code of an unexpected error.
 const UNEXPECTED: u8 = 1;
+
+/// Has this process told to stop when its standard input ends, as it does when the process at its other end does, however that ends.
+pub(crate) fn end_with_stdin() {
+    let reading = thread::Builder::new()
+        .name("rookeeper-stdin".to_owned())
+        .spawn(|| {
+            // What is said there, or why it ends, means nothing.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = kill_process(getpid(), Signal::TERM);
+        });
+    if let Err(error) = reading {
+        complain(&format!("cannot watch standard input: {error}"));
+    }
+}
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(words: &[String]) -> ExitCode {
