@@ -7,8 +7,8 @@ use rookeeper_proto::ids::ServerId;
 use rookeeper_server::config::{LogFormat, LogLevel, LogSettings};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{DefaultFields, Format, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter, SubscriberBuilder};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Starts logging, of the member `me` if the server is one. Later calls change nothing.
@@ -21,16 +21,25 @@ pub(crate) fn start(settings: &LogSettings, me: Option<ServerId>) {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Off => LevelFilter::OFF,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
-        // A log that cannot be written, because its pipe is closed or its disk is full, must not end whoever had something to say.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+    let builder = plain(std::io::stderr).with_max_level(level);
     // A second start in one process keeps the first log.
     let _ = match settings.format {
         LogFormat::Text => builder.event_format(Lines::of(me)).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+/// What both formats have in common.
+fn plain<W>(writer: W) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, W>
+where
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    tracing_subscriber::fmt()
+        // A log that cannot be written, because its pipe is closed or its disk is full, must not end whoever had something to say.
+        .log_internal_errors(false)
+        // Most logs are files, and who reads one searches for words: no colours between them.
+        .with_ansi(false)
+        .with_writer(writer)
 }
 
 /// `TIMESTAMP [myid:N] - LEVEL [COMPONENT] - MESSAGE`
@@ -83,7 +92,7 @@ mod tests {
     use rookeeper_proto::ids::ServerId;
     use tracing::info;
 
-    use super::Lines;
+    use super::{Lines, plain};
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -102,18 +111,17 @@ mod tests {
     fn line(me: Option<ServerId>) -> String {
         let page = Page::default();
         let written = page.clone();
-        let log = tracing_subscriber::fmt()
+        let log = plain(move || page.clone())
             .event_format(Lines::of(me))
-            .with_writer(move || page.clone())
             .finish();
-        tracing::subscriber::with_default(log, || info!("word"));
+        tracing::subscriber::with_default(log, || info!(error = 7, "word"));
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         text.split_once(" [").unwrap().1.to_owned()
     }
 
     #[test]
-    fn lines_name_the_member() {
-        let rest = "INFO  [logging::tests] - word\n";
+    fn lines_name_the_member_and_are_plain_words() {
+        let rest = "INFO  [logging::tests] - word error=7\n";
         assert_eq!(line(Some(ServerId(3))), format!("myid:3] - {rest}"));
         assert_eq!(line(None), format!("myid:] - {rest}"));
     }
