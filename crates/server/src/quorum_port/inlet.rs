@@ -10,6 +10,7 @@
 
 use std::io::{self, Read};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rookeeper_proto::jute::{DecodeError, Reader};
@@ -36,6 +37,9 @@ pub enum InletError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] io::Error),
+    /// Nothing came for as long as this end waits.
+    #[error("nothing more came within {} ms", .0.as_millis())]
+    Stalled(Duration),
     /// Not a packet: whatever this is, it does not speak the quorum protocol.
     #[error("it does not speak the quorum protocol: {0}")]
     Malformed(#[from] DecodeError),
@@ -125,6 +129,7 @@ impl Inlet {
         let n = loop {
             match self.socket.read(&mut self.fresh) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_late(&error) => return Err(self.stalled()),
                 done => break done?,
             }
         };
@@ -133,6 +138,11 @@ impl Inlet {
         }
         self.keep(n);
         Ok(())
+    }
+
+    fn stalled(&self) -> InletError {
+        let patience = self.socket.read_timeout().ok().flatten();
+        InletError::Stalled(patience.unwrap_or_default())
     }
 
     fn keep(&mut self, n: usize) {
@@ -154,6 +164,14 @@ impl Inlet {
         self.unheard = true;
         Ok(loaded)
     }
+}
+
+/// True for what the system says when the time to read is over: one or the other.
+fn is_late(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// The bytes behind a SNAP.
@@ -272,5 +290,16 @@ mod tests {
             }
         };
         assert!(matches!(end, InletError::Closed) && heard.is_empty());
+    }
+
+    #[test]
+    fn a_state_that_stops_coming_is_given_up_with_the_limit_in_the_message() {
+        let (_one, mut inlet) = pair();
+        // The system counts in steps of a few ms.
+        let patience = Duration::from_millis(200);
+        inlet.socket().set_read_timeout(Some(patience)).unwrap();
+        let end: Result<(), InletError> = inlet.state(|_| Ok(()));
+        let text = end.unwrap_err().to_string();
+        assert_eq!(text, "nothing more came within 200 ms");
     }
 }

@@ -309,7 +309,7 @@ impl Door {
 fn log_end(from: SocketAddr, why: &InletError) {
     match why {
         InletError::Malformed(_) | InletError::Unsigned => warn!("{from} is no learner: {why}"),
-        InletError::Closed | InletError::Socket(_) => {
+        InletError::Closed | InletError::Stalled(_) | InletError::Socket(_) => {
             info!("the connection of the learner {from} ended: {why}");
         }
     }
