@@ -51,6 +51,7 @@ fn options() -> TreeOptions {
     TreeOptions {
         extended_types: true,
         hash_seed: 1,
+        max_images: None,
     }
 }
 

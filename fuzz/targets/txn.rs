@@ -14,6 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let options = TreeOptions {
         extended_types: true,
         hash_seed: 1,
+        max_images: None,
     };
     let (mut one, mut other) = (Tree::new(options), Tree::new(options));
     for frame in Frames(data) {

@@ -62,6 +62,7 @@ fn open(root: &tempfile::TempDir, how: Opening) -> Result<Opened, RecoveryError>
             tree: TreeOptions {
                 extended_types: true,
                 hash_seed: 1,
+                max_images: None,
             },
             format: SnapshotFormat {
                 compression: Compression::None,

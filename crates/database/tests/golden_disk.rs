@@ -27,6 +27,7 @@ const LAST: Zxid = Zxid(0x1_0000_0060);
 const OPTIONS: TreeOptions = TreeOptions {
     extended_types: true,
     hash_seed: 11,
+    max_images: None,
 };
 
 fn golden() -> PathBuf {

@@ -13,6 +13,7 @@
 
 pub mod effect;
 mod following;
+pub mod holding_back;
 mod leading;
 mod news;
 mod transition;
@@ -26,6 +27,7 @@ use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::election::{Election, ElectionConfig};
 use rookeeper_quorum::leader::census::Census;
 use rookeeper_quorum::leader::effect::LeaderInput;
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::learner::effect::LearnerInput;
 use rookeeper_quorum::membership::{Membership, Role as Vocation};
 use rookeeper_quorum::vote::History;
@@ -39,6 +41,7 @@ use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use effect::{MemberEffect, MemberInput};
 use following::Following;
+use holding_back::{Lots, ObserverWaits, Step};
 use leading::Leading;
 
 /// Settings of a member.
@@ -56,6 +59,10 @@ pub struct MemberConfig {
     pub sync_limit: i64,
     /// A leader sends whole states only.
     pub force_snapshot: bool,
+    /// Learners that a leader synchronizes at a time.
+    pub sync_limits: SyncLimits,
+    /// How long an observer holds back.
+    pub observer_waits: ObserverWaits,
     /// The counter of an epoch's last transaction ([`LAST_COUNTER`](rookeeper_quorum::epoch::LAST_COUNTER)).
     pub last_counter: u32,
     /// How writes are ordered, and who this server is.
@@ -107,6 +114,8 @@ enum Role {
     Settling,
     /// Waits until memory has again what the disk has: then it votes.
     Reloading,
+    /// Puts off the next step until then, monotonic ms.
+    HoldingBack(i64, Step),
     /// Asks who leads.
     Looking,
     /// Connects to the leader.
@@ -133,6 +142,8 @@ pub struct Member {
     ask_for_image: bool,
     /// The ids of sessions that its roles have given.
     given: Option<SessionIds>,
+    /// For waits.
+    lots: Lots,
     /// While memory has a leader's state that is not on the disk: the window of what is on the disk.
     on_disk: Option<CommittedWindow>,
     /// Empty: memory for what roles tell, input by input.
@@ -168,6 +179,7 @@ impl Member {
             promised_elsewhere: 0,
             ask_for_image: standing.incomplete,
             given: None,
+            lots: Lots::new(config.proposer.hash_seed ^ config.proposer.server.0 as u64),
             on_disk: None,
             news: Default::default(),
             standing,
@@ -189,7 +201,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.is_serving(),
             Role::Following(following) => following.is_serving(),
-            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => false,
+            _ => false,
         }
     }
 
@@ -213,7 +225,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.fresh_until(now),
             Role::Following(following) => following.fresh_until(),
-            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => i64::MIN,
+            _ => i64::MIN,
         }
     }
 
@@ -247,14 +259,17 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.in_flight(),
             Role::Following(following) => following.in_flight(),
-            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => 0,
+            _ => 0,
         }
     }
 
     /// When a tick is due at the latest, monotonic ms; `None` leaves it to the usual interval.
     #[must_use]
     pub fn deadline(&self) -> Option<i64> {
-        self.election.deadline()
+        match self.role {
+            Role::HoldingBack(until, _) => Some(until),
+            _ => self.election.deadline(),
+        }
     }
 
     /// Takes one input; what shall be done is added to `effects`. `tree` holds everything applied so far.
@@ -409,7 +424,7 @@ impl Member {
                     self.note_leading(now, news, effects);
                 }
                 Role::Following(following) => following.local(tree, input, effects),
-                Role::Settling | Role::Reloading | Role::Looking | Role::Joining => {}
+                _ => {}
             },
         }
     }
@@ -428,6 +443,7 @@ impl Member {
         let mut asked = Vec::new();
         self.election.tick(now.mono, &mut asked);
         self.elected(now, asked, effects);
+        self.hold_back_no_longer(now, effects);
         let half = (self.config.proposer.tick_ms / 2).max(1);
         // After a pause the missed ticks are not made up for: what they would have asked is asked once.
         if now.mono >= self.next_half_tick {

@@ -18,6 +18,7 @@ pub mod broadcast;
 pub mod census;
 pub mod effect;
 pub mod supervision;
+pub mod sync_limits;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -36,6 +37,7 @@ use crate::verifier::Verifiers;
 use crate::vote::History;
 use effect::{LeaderEffect, LeaderInput, LearnerFault, Milestone, StepDown};
 use supervision::Clock;
+use sync_limits::{SyncKind, SyncLimits};
 
 /// Settings of the role.
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub struct LeaderConfig {
     pub sync_limit: i64,
     /// Sends whole states only.
     pub force_snapshot: bool,
+    /// Learners that are synchronized at a time.
+    pub sync_limits: SyncLimits,
     /// The counter of an epoch's last transaction: [`epoch::LAST_COUNTER`], or less where epochs shall end soon.
     pub last_counter: u32,
 }
@@ -217,7 +221,7 @@ impl Leader {
                 let current = current.map(i64::from);
                 self.promised(from, current, last, now, effects);
             }
-            (Stage::Syncing | Stage::Active, FromLearner::Ack(zxid)) => {
+            (Stage::Syncing(_) | Stage::Active, FromLearner::Ack(zxid)) => {
                 self.acknowledged(from, zxid, now, effects);
             }
             (Stage::Active, FromLearner::Request(request)) => {
@@ -242,7 +246,7 @@ impl Leader {
                     timeout_ms,
                 });
             }
-            (Stage::Syncing | Stage::Active, FromLearner::Unknown(_)) => {}
+            (Stage::Syncing(_) | Stage::Active, FromLearner::Unknown(_)) => {}
             _ => self.close(from, LearnerFault::OutOfTurn, effects),
         }
     }
@@ -386,10 +390,14 @@ impl Leader {
         now: i64,
         effects: &mut Vec<LeaderEffect>,
     ) {
+        let sync = SyncKind::of(plan.opening);
+        if let Err(why) = self.has_place(to, sync) {
+            return self.close(to, why, effects);
+        }
         let Some(progress) = self.learners.get_mut(&to) else {
             return;
         };
-        progress.registered(now);
+        progress.registered(now, sync);
         let mut send = |said| effects.push(LeaderEffect::Send { to, said });
         match plan.opening {
             Opening::Diff(zxid) => send(FromLeader::Diff(zxid)),

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use rookeeper_proto::ids::{ServerId, Zxid};
 
+use crate::leader::sync_limits::SyncKind;
+
 /// A connection of a learner, numbered by whoever accepted it; numbers are not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LearnerId(pub u64);
@@ -36,7 +38,7 @@ pub(crate) enum Stage {
     /// The leader's log is asked about this position.
     LookedUp(Zxid),
     /// Everything was sent to it that it lacks, and from now on it gets what all get.
-    Syncing,
+    Syncing(SyncKind),
     /// Has the leader's history on its disk, and the epoch.
     Active,
 }
@@ -78,8 +80,8 @@ impl Progress {
     }
 
     /// It was sent what it lacks, and NEWLEADER.
-    pub(crate) const fn registered(&mut self, now: i64) {
-        self.stage = Stage::Syncing;
+    pub(crate) const fn registered(&mut self, now: i64, sync: SyncKind) {
+        self.stage = Stage::Syncing(sync);
         self.offered_history = now;
     }
 
@@ -100,7 +102,7 @@ impl Progress {
 
     /// True from the moment on at which it gets what all get.
     pub(crate) const fn is_registered(&self) -> bool {
-        matches!(self.stage, Stage::Syncing | Stage::Active)
+        matches!(self.stage, Stage::Syncing(_) | Stage::Active)
     }
 
     pub(crate) fn proposed(&mut self, zxid: Zxid, now: i64) {

@@ -27,6 +27,7 @@ use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::election::{Election, ElectionConfig};
 use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::{LearnerEffect, LearnerInput};
 use rookeeper_quorum::learner::{Learner, LearnerConfig};
@@ -330,6 +331,7 @@ impl World {
             init_limit: INIT_LIMIT,
             sync_limit: SYNC_LIMIT,
             force_snapshot: self.dice.once_in(20),
+            sync_limits: SyncLimits::default(),
             last_counter: LAST_COUNTER,
         };
         let now = self.now;

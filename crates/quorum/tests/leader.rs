@@ -2,8 +2,8 @@
 //!
 //! Run with `UPDATE_GOLDENFILES=1` to record the answers anew, and review the difference.
 //!
-//! - `leader [voters=IDS] [epoch=E] [accepted=E] [from=Z last=Z] [version=HEX] [reconfig=on] [snapshots=forced]`: server 3 is
-//!   elected at time 0; the window begins behind `from`.
+//! - `leader [voters=IDS] [epoch=E] [accepted=E] [from=Z last=Z] [version=HEX] [reconfig=on] [snapshots=forced]
+//!   [states=N] [differences=N]`: server 3 is elected at time 0; the window begins behind `from`.
 //! - `established EPOCH [...]`: the same, with follower 1 at the same history, up to the end of discovery.
 //! - `connect N`, `follower N SERVER [accepted=E] [protocol=P] [config=HEX]`, `observer N SERVER ...`: connection N.
 //! - `ackepoch N LAST [current=E]`, `ack N Z...`, `gone N`, `request N`, `pong N`, `sync N`.
@@ -26,6 +26,7 @@ use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner, Learn
 use rookeeper_quorum::committed::CommittedWindow;
 use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::membership::Membership;
 use rookeeper_quorum::progress::LearnerId;
@@ -128,6 +129,7 @@ impl Story {
             init_limit: 4,
             sync_limit: 2,
             force_snapshot: args.take_key("snapshots").is_some(),
+            sync_limits: limits(args)?,
             last_counter: LAST_COUNTER,
         };
         let from = words::zxid(args.take_key("from").unwrap_or("1.2"))?;
@@ -228,6 +230,16 @@ impl Story {
             self.effects = effects;
         }
     }
+}
+
+/// How many learners may be synchronized at a time.
+fn limits(args: &mut ArgumentConsumer<'_>) -> Outcome<SyncLimits> {
+    let usual = SyncLimits::default();
+    let mut limit = |key, usual| args.take_key(key).map_or(Ok(usual), str::parse);
+    Ok(SyncLimits {
+        states: limit("states", usual.states)?,
+        differences: limit("differences", usual.differences)?,
+    })
 }
 
 fn info(server: i64, protocol: i32, config_version: i64) -> LearnerInfo {
@@ -375,6 +387,8 @@ stories! {
     synchronization_by_log_and_snapshot
     broadcast
     observers_are_informed
+    observers_take_turns
+    followers_do_not_wait_for_their_turn
     syncs
     syncs_wait_for_a_quorum
     supervision

@@ -18,6 +18,7 @@ use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
 use rookeeper_quorum::committed::{CommittedWindow, Entry};
 use rookeeper_quorum::epoch::LAST_COUNTER;
 use rookeeper_quorum::leader::effect::{LeaderEffect, LeaderInput};
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::leader::{Leader, LeaderConfig};
 use rookeeper_quorum::learner::effect::{LearnerEffect, LearnerInput};
 use rookeeper_quorum::learner::{Learner, LearnerConfig};
@@ -201,6 +202,7 @@ fn play_leader(file: &str, conn: &str, learner: i64, before: &Before, window_fro
         init_limit: 10,
         sync_limit: 5,
         force_snapshot: false,
+        sync_limits: SyncLimits::default(),
         last_counter: LAST_COUNTER,
     };
     let mut window = CommittedWindow::new(window_from, 500);

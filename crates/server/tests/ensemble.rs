@@ -31,6 +31,8 @@ use rookeeper_tree::image::MAX_IMAGES;
 
 /// Time between two looks at something that takes its time.
 const LOOK: Duration = Duration::from_millis(5);
+/// An observer that waits for nothing serves long before.
+const SHOULD_HAVE_COME: Duration = Duration::from_millis(500);
 
 struct Ensemble {
     dir: tempfile::TempDir,
@@ -406,15 +408,31 @@ fn every_member_shows_who_belongs_to_the_ensemble() {
     }
 }
 
-/// A follower that this test plays.
+/// A learner that this test plays.
 struct Learner {
     socket: TcpStream,
     received: BytesMut,
 }
 
 impl Learner {
-    /// Comes to a leader, without any history, as far as to what it is sent.
+    /// Comes to a leader as a follower, without any history, as far as to what it is sent.
     fn synchronizing(id: u16, port: u16) -> (Self, FromLeader) {
+        let follower = |accepted, info| FromLearner::FollowerInfo { accepted, info };
+        let (learner, plan) = Self::coming(follower, id, port);
+        (learner, plan.unwrap())
+    }
+
+    /// The same as an observer; nothing is sent to who has to come again.
+    fn observing(id: u16, port: u16) -> (Self, Option<FromLeader>) {
+        let observer = |accepted, info| FromLearner::ObserverInfo { accepted, info };
+        Self::coming(observer, id, port)
+    }
+
+    fn coming(
+        who: impl Fn(Zxid, LearnerInfo) -> FromLearner,
+        id: u16,
+        port: u16,
+    ) -> (Self, Option<FromLeader>) {
         let mut learner = Self {
             socket: dial(SocketAddr::from(([127, 0, 0, 1], port))),
             received: BytesMut::new(),
@@ -424,11 +442,8 @@ impl Learner {
             protocol: PROTOCOL_VERSION,
             config_version: 0,
         };
-        learner.say(FromLearner::FollowerInfo {
-            accepted: Zxid::ZERO,
-            info,
-        });
-        let FromLeader::LeaderInfo { .. } = learner.hear() else {
+        learner.say(who(Zxid::ZERO, info));
+        let Some(FromLeader::LeaderInfo { .. }) = learner.hear() else {
             panic!("no epoch");
         };
         learner.say(FromLearner::AckEpoch {
@@ -445,16 +460,29 @@ impl Learner {
         self.socket.write_all(&bytes).unwrap();
     }
 
-    fn hear(&mut self) -> FromLeader {
+    /// Nothing when the leader has closed the connection.
+    fn hear(&mut self) -> Option<FromLeader> {
         loop {
             if let Some(packet) = Packet::take(&mut self.received, 1 << 20).unwrap() {
-                return FromLeader::from_packet(packet).unwrap();
+                return Some(FromLeader::from_packet(packet).unwrap());
             }
             // One byte after the other, so that nothing is taken of what follows.
             let mut byte = [0];
-            self.socket.read_exact(&mut byte).unwrap();
+            if self.socket.read(&mut byte).unwrap() == 0 {
+                return None;
+            }
             self.received.extend(byte);
         }
+    }
+}
+
+/// More than the kernel takes for a peer that does not read.
+fn fill(client: &mut Client) {
+    for n in 0..20 {
+        client.must(
+            op::CREATE,
+            &create(&format!("/big{n}"), &vec![7; 1_000_000], 0),
+        );
     }
 }
 
@@ -466,13 +494,7 @@ fn zookeeper_2201_a_learner_that_does_not_take_its_state_delays_nobody() {
     ensemble.await_serving();
     let leader = ensemble.leader();
     let mut client = Client::connect(ensemble.address(leader));
-    // More than the kernel takes for a peer that does not read.
-    for n in 0..20 {
-        client.must(
-            op::CREATE,
-            &create(&format!("/big{n}"), &vec![7; 1_000_000], 0),
-        );
-    }
+    fill(&mut client);
     let (hung, plan) = Learner::synchronizing(3, ensemble.quorum_ports[&leader]);
     assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}");
     for n in 0..20 {
@@ -574,6 +596,65 @@ fn zookeeper_1697_a_state_that_is_longer_under_way_than_init_limit_arrives() {
     assert!(served_after > Duration::from_secs(4), "{served_after:?}");
     ensemble.assert_equal();
     assert_eq!(ensemble.leader(), leader);
+}
+
+#[test]
+fn an_observer_beyond_the_limit_comes_again_and_a_follower_is_never_sent_away() {
+    let limit = "forceSnapshotSync=true\nleader.maxConcurrentSnapSyncs=1\n";
+    let mut ensemble = Ensemble::new(3, 2, limit);
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let mut client = Client::connect(ensemble.address(1));
+    client.must(op::CREATE, &create("/a", b"", 0));
+    let port = ensemble.quorum_ports[&ensemble.leader()];
+    let (first, plan) = Learner::observing(4, port);
+    assert!(matches!(plan, Some(FromLeader::Snap(_))), "{plan:?}");
+    assert!(Learner::observing(5, port).1.is_none());
+    let (follower, plan) = Learner::synchronizing(3, port);
+    assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}");
+    // A true one comes again until there is a place.
+    ensemble.start(5);
+    drop(first);
+    assert!(ensemble.mode(5).is_none(), "the follower has the place");
+    drop(follower);
+    ensemble.await_serving();
+    ensemble.assert_equal();
+}
+
+/// More than a tree has images for where nobody asks for them.
+#[test]
+fn as_many_states_are_sent_at_a_time_as_an_operator_allows() {
+    const STATES: u16 = 13;
+    let limit = format!("forceSnapshotSync=true\nleader.maxConcurrentSnapSyncs={STATES}\n");
+    let mut ensemble = Ensemble::new(3, 0, &limit);
+    [1, 2].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    fill(&mut Client::connect(ensemble.address(1)));
+    let port = ensemble.quorum_ports[&ensemble.leader()];
+    let observers: Vec<_> = (0..STATES)
+        .map(|n| Learner::observing(100 + n, port))
+        .collect();
+    for (_, plan) in &observers {
+        assert!(matches!(plan, Some(FromLeader::Snap(_))), "{plan:?}");
+    }
+    assert!(Learner::observing(200, port).1.is_none());
+    let (_follower, plan) = Learner::synchronizing(3, port);
+    assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}");
+}
+
+#[test]
+fn an_observer_holds_back_as_long_as_it_is_told_to() {
+    // Drawn below eleven days.
+    let mut ensemble = Ensemble::new(3, 1, "observer.reconnectDelayMs=1000000000\n");
+    (1..=3).for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    ensemble.start(4);
+    thread::sleep(SHOULD_HAVE_COME);
+    assert!(ensemble.mode(4).is_none());
+    ensemble.stop(4);
+    ensemble.extra.clear();
+    ensemble.start(4);
+    ensemble.await_serving();
 }
 
 /// What is proposed can be read back by every member and from every log: requests are refused by what would be written, not by what they

@@ -35,6 +35,7 @@ use crate::plan::Plan;
 const OPTIONS: TreeOptions = TreeOptions {
     extended_types: false,
     hash_seed: 3,
+    max_images: None,
 };
 /// Space that logs allocate ahead, bytes: little, because the disk in memory copies a file at each sync.
 const PREALLOCATED: u64 = 1024;

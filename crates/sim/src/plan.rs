@@ -2,9 +2,11 @@
 //!
 //! What does not live here: what happens in it.
 
+use rookeeper_node::ensemble::holding_back::ObserverWaits;
 use rookeeper_proto::ids::ServerId;
 use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::epoch::LAST_COUNTER;
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 
 use crate::agenda::{MS, Time};
 use crate::dice::Dice;
@@ -17,6 +19,16 @@ pub(crate) const TICK_INTERVAL_MS: i64 = 50;
 pub(crate) const INIT_LIMIT: i64 = 10;
 /// Ticks for an answer.
 pub(crate) const SYNC_LIMIT: i64 = 5;
+/// One learner at a time: an observer has to come again whenever another member is being synchronized.
+pub(crate) const SYNC_LIMITS: SyncLimits = SyncLimits {
+    states: 1,
+    differences: 1,
+};
+/// The longest pauses of an observer.
+pub(crate) const OBSERVER_WAITS: ObserverWaits = ObserverWaits {
+    look: TICK_MS,
+    connect: TICK_MS / 4,
+};
 /// The longest session timeout, in ticks.
 pub(crate) const LONGEST_SESSION: i64 = 20;
 /// How long things break.

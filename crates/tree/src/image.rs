@@ -32,8 +32,8 @@ use crate::acl_table::AclId;
 use crate::tree::{Tree, TreeOptions};
 use crate::znode::{NodeId, Znode};
 
-/// Images open at once: a snapshot, and what learners get; each may keep a copy of everything that changes.
-pub const MAX_IMAGES: usize = 11;
+/// Images open at once where nobody wants more: a snapshot, and what ten learners get.
+pub const USUAL_IMAGES: usize = 11;
 /// The reference of the ACL that is open to everybody and not stored.
 const OPEN_REFERENCE: i64 = -1;
 
@@ -78,10 +78,10 @@ pub struct Image {
 pub struct ImageBusy;
 
 impl Tree {
-    /// Begins an image of the tree as it is now; at most [`MAX_IMAGES`] at a time.
+    /// Begins an image of the tree as it is now; at most [`TreeOptions::max_images`] at a time.
     pub fn open_image(&mut self) -> Result<Image, ImageBusy> {
         self.close_images();
-        if self.images.len() >= MAX_IMAGES {
+        if self.images.len() >= self.options.max_images.unwrap_or(USUAL_IMAGES) {
             return Err(ImageBusy);
         }
         let written = Arc::new(AtomicU32::new(0));

@@ -40,6 +40,8 @@ pub struct TreeOptions {
     pub extended_types: bool,
     /// Keys the index, so that names chosen by a client cannot collide on purpose. Any number; it never shows.
     pub hash_seed: u64,
+    /// Images that may be open at once; each may keep a copy of everything that changes. `None`: [`crate::image::USUAL_IMAGES`].
+    pub max_images: Option<usize>,
 }
 
 /// The replicated state.

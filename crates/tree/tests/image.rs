@@ -13,8 +13,8 @@ use rookeeper_proto::ids::Zxid;
 use rookeeper_proto::jute::Writer;
 use rookeeper_proto::source::{Source, SourceError};
 use rookeeper_proto::stat::StatPersisted;
-use rookeeper_tree::image::{self, Image, MAX_IMAGES};
-use rookeeper_tree::tree::{Tree, View};
+use rookeeper_tree::image::{self, Image, USUAL_IMAGES};
+use rookeeper_tree::tree::{Tree, TreeOptions, View};
 
 use world::history::{History, LAWS, OPTIONS, image_of, load};
 use world::requests::{self, Step};
@@ -64,13 +64,18 @@ impl Other {
 
 #[test]
 fn images_are_bounded_and_a_dropped_one_makes_room() {
-    let mut tree = Tree::new(OPTIONS);
-    let mut open: Vec<Image> = (0..MAX_IMAGES)
-        .map(|_| tree.open_image().unwrap())
-        .collect();
-    assert!(tree.open_image().is_err());
-    open.pop();
-    assert!(tree.open_image().is_ok());
+    for max_images in [None, Some(2), Some(20)] {
+        let mut tree = Tree::new(TreeOptions {
+            max_images,
+            ..OPTIONS
+        });
+        let mut open: Vec<Image> = (0..max_images.unwrap_or(USUAL_IMAGES))
+            .map(|_| tree.open_image().unwrap())
+            .collect();
+        assert!(tree.open_image().is_err(), "{max_images:?}");
+        open.pop();
+        assert!(tree.open_image().is_ok(), "{max_images:?}");
+    }
 }
 
 proptest! {

@@ -26,6 +26,7 @@ impl Log {
         let options = TreeOptions {
             extended_types: true,
             hash_seed: 2,
+            max_images: None,
         };
         Self {
             tree: Tree::new(options),

@@ -53,6 +53,7 @@ impl Run {
         let options = TreeOptions {
             extended_types: laws.extended_types,
             hash_seed: 9,
+            max_images: None,
         };
         let (tree, pending) = (Tree::new(options), Pending::new(3));
         let (ahead, applied) = (World::empty(), World::empty());
@@ -479,6 +480,7 @@ fn patch_count(mut bytes: Vec<u8>, zxid: Zxid, count: i32) -> Tree {
     let options = TreeOptions {
         extended_types: true,
         hash_seed: 1,
+        max_images: None,
     };
     rookeeper_tree::image::load(&mut Slice(bytes, 0), zxid, 1000, options).unwrap()
 }

@@ -3,7 +3,7 @@
 //! What lives here: how a role begins and how it ends. What does not: what happens within one.
 
 use rookeeper_proto::ballot::PeerState;
-use rookeeper_proto::ids::Zxid;
+use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_proto::jute::DecodeError;
 use rookeeper_proto::txn::Record;
 use rookeeper_quorum::committed::{CommittedWindow, Entry};
@@ -17,6 +17,7 @@ use rookeeper_tree::tree::Tree;
 
 use super::effect::MemberEffect;
 use super::following::Following;
+use super::holding_back::Step;
 use super::leading::Leading;
 use super::{Member, Role, Standing};
 use crate::effect::{Committed, Effect};
@@ -50,9 +51,7 @@ impl Member {
         effects: &mut Vec<MemberEffect>,
     ) {
         if decision.state != PeerState::Leading {
-            self.role = Role::Joining;
-            effects.push(MemberEffect::ConnectLeader(decision.vote.leader));
-            return;
+            return self.take(now, Step::Connect(decision.vote.leader), effects);
         }
         effects.push(MemberEffect::Lead);
         let config = LeaderConfig {
@@ -63,6 +62,7 @@ impl Member {
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
             force_snapshot: self.config.force_snapshot,
+            sync_limits: self.config.sync_limits,
             last_counter: self.config.last_counter,
         };
         let Standing {
@@ -80,6 +80,11 @@ impl Member {
         leading.begin(todo, effects, &mut news);
         self.role = Role::Leading(Box::new(leading));
         self.note_leading(now, news, effects);
+    }
+
+    pub(super) fn connect(&mut self, leader: ServerId, effects: &mut Vec<MemberEffect>) {
+        self.role = Role::Joining;
+        effects.push(MemberEffect::ConnectLeader(leader));
     }
 
     /// The connection to the leader is up.
@@ -152,7 +157,7 @@ impl Member {
         match &self.role {
             Role::Leading(leading) => leading.session_ids(),
             Role::Following(following) => following.session_ids(),
-            Role::Settling | Role::Reloading | Role::Looking | Role::Joining => self.given,
+            _ => self.given,
         }
     }
 
@@ -174,9 +179,12 @@ impl Member {
     }
 
     pub(super) fn vote_when_durable(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
-        if self.synced < self.logged {
-            return;
+        if self.synced >= self.logged {
+            self.take(now, Step::Look, effects);
         }
+    }
+
+    pub(super) fn look(&mut self, now: Now, effects: &mut Vec<MemberEffect>) {
         self.role = Role::Looking;
         let mut asked = Vec::new();
         let history = self.standing.history();

@@ -103,6 +103,7 @@ impl Stage {
         let options = TreeOptions {
             extended_types: config.rules.extended_types,
             hash_seed: 5,
+            max_images: None,
         };
         let tree = Tree::new(options);
         let now = Now {

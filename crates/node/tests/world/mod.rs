@@ -13,6 +13,7 @@ use bytes::Bytes;
 use rookeeper_node::delivery::{self, Deliveries, Delivery};
 use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
+use rookeeper_node::ensemble::holding_back::ObserverWaits;
 use rookeeper_node::ensemble::{Member, MemberConfig, Standing};
 use rookeeper_node::input::{ConnId, Input, Now, ReadBehind, SyncRequest, WriteRequest};
 use rookeeper_node::proposer::ProposerConfig;
@@ -31,6 +32,8 @@ use rookeeper_proto::txn::Record;
 use rookeeper_quorum::committed::{CommittedWindow, DEFAULT_COUNT, Entry};
 use rookeeper_quorum::election::round::Pace;
 use rookeeper_quorum::epoch::LAST_COUNTER;
+use rookeeper_quorum::leader::effect::LearnerFault;
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::membership::{Membership, Role};
 use rookeeper_quorum::progress::LearnerId;
 use rookeeper_tree::auth::{AuthConfig, Identities};
@@ -42,6 +45,7 @@ use rookeeper_tree::watches::WatchTable;
 const OPTIONS: TreeOptions = TreeOptions {
     extended_types: false,
     hash_seed: 3,
+    max_images: None,
 };
 /// ms between two ticks of the world.
 const STEP: i64 = 10;
@@ -103,12 +107,18 @@ pub(crate) struct World {
     pub(crate) perms: i32,
     /// Where epochs end.
     pub(crate) last_counter: u32,
+    /// Learners that a leader synchronizes at a time.
+    pub(crate) sync_limits: SyncLimits,
+    /// How long observers hold back.
+    pub(crate) observer_waits: ObserverWaits,
     /// By how much the clocks went back, ms.
     pub(crate) clock_back: i64,
     /// Clients that connect to a member the moment it serves.
     pub(crate) waiting: BTreeMap<ServerId, u32>,
     /// What learners said, and who.
     pub(crate) said: Vec<(ServerId, FromLearner)>,
+    /// Why leaders closed connections of learners.
+    pub(crate) faults: Vec<LearnerFault>,
     next_learner: u64,
     membership: Membership,
     window: usize,
@@ -210,9 +220,12 @@ impl World {
             full_disks: BTreeSet::new(),
             perms: 31,
             last_counter: LAST_COUNTER,
+            sync_limits: SyncLimits::default(),
+            observer_waits: ObserverWaits::default(),
             clock_back: 0,
             waiting: BTreeMap::new(),
             said: Vec::new(),
+            faults: Vec::new(),
             next_learner: 0,
             membership: Membership::parse(&text).expect("a membership"),
             window,
@@ -237,6 +250,8 @@ impl World {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot: false,
+            sync_limits: self.sync_limits,
+            observer_waits: self.observer_waits,
             last_counter: self.last_counter,
             proposer: ProposerConfig {
                 server: me,
@@ -516,7 +531,8 @@ impl World {
                     self.tell(learner, MemberInput::FromLeader(said));
                 }
             }
-            MemberEffect::CloseLearner { learner, .. } => {
+            MemberEffect::CloseLearner { learner, why } => {
+                self.faults.push(why);
                 if let Some(other) = self.server(id).learners.remove(&learner) {
                     self.lose_leader(other, learner);
                 }

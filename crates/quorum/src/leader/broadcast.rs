@@ -102,7 +102,7 @@ impl Leader {
         let Some(progress) = self.learners.get_mut(&from) else {
             return;
         };
-        if zxid == begins && progress.stage == Stage::Syncing {
+        if zxid == begins && matches!(progress.stage, Stage::Syncing(_)) {
             progress.activate(now);
             progress.deadline = self.clock.tick + self.config.sync_limit;
             if established {
@@ -174,6 +174,7 @@ impl Leader {
 mod tests {
     use super::super::LeaderConfig;
     use super::super::effect::LeaderInput;
+    use super::super::sync_limits::SyncLimits;
     use super::*;
     use crate::committed::CommittedWindow;
     use crate::epoch::LAST_COUNTER;
@@ -189,6 +190,7 @@ mod tests {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot: false,
+            sync_limits: SyncLimits::default(),
             last_counter: LAST_COUNTER,
         };
         let (mut effects, window) = (Vec::new(), CommittedWindow::new(Zxid::new(1, 7), 500));

@@ -10,6 +10,7 @@ use rookeeper_proto::packet::from_leader::FromLeader;
 use rookeeper_proto::packet::from_learner::{ForwardedRequest, FromLearner};
 use thiserror::Error;
 
+use super::sync_limits::SyncKind;
 use crate::committed::Entry;
 use crate::epoch::{BadEpoch, BehindLearner, Unbelievable};
 use crate::membership::Membership;
@@ -154,6 +155,16 @@ pub enum LearnerFault {
     /// The same server came again.
     #[error("server {0} has connected again")]
     Replaced(ServerId),
+    /// It has to wait for its turn.
+    #[error(
+        "it has to come again: as many learners as may be are sent {sync} already ({under_way})"
+    )]
+    TooManySyncs {
+        /// How many are.
+        under_way: usize,
+        /// With what.
+        sync: SyncKind,
+    },
     /// Nothing was heard of it for too long.
     #[error("it is silent")]
     Silent,

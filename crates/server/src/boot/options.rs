@@ -7,6 +7,7 @@ use rookeeper_database::history::LogUse;
 use rookeeper_database::image_file::SnapshotFormat;
 use rookeeper_database::recovery::RecoveryOptions;
 use rookeeper_node::ensemble::MemberConfig;
+use rookeeper_node::ensemble::holding_back::ObserverWaits;
 use rookeeper_node::proposer::ProposerConfig;
 use rookeeper_node::reaper::ReaperConfig;
 use rookeeper_node::sessions::TimeoutBounds;
@@ -44,11 +45,18 @@ pub(super) const fn snapshot_pace(settings: &Settings) -> SnapshotPace {
     }
 }
 
-pub(super) const fn tree_options(settings: &Settings, hash_seed: u64) -> TreeOptions {
+pub(super) fn tree_options(settings: &Settings, hash_seed: u64) -> TreeOptions {
     TreeOptions {
         extended_types: settings.extended_types_enabled,
         hash_seed,
+        max_images: settings.ensemble.as_ref().map(max_images),
     }
+}
+
+/// The own snapshot, what a leader sends to as many learners as may be, and what it sends to voters, which it never makes wait.
+fn max_images(ensemble: &EnsembleSettings) -> usize {
+    let voters = ensemble.membership.voters().count();
+    ensemble.sync_limits.states.saturating_add(voters + 1)
 }
 
 pub(super) fn database_options(settings: &Settings, hash_seed: u64) -> DatabaseOptions {
@@ -96,6 +104,11 @@ pub(super) fn member_config(ensemble: &EnsembleSettings, proposer: ProposerConfi
         init_limit: i64::from(ensemble.init_limit),
         sync_limit: i64::from(ensemble.sync_limit),
         force_snapshot: ensemble.force_snapshot_sync,
+        sync_limits: ensemble.sync_limits,
+        observer_waits: ObserverWaits {
+            look: millis(ensemble.observer_election_delay),
+            connect: millis(ensemble.observer_reconnect_delay),
+        },
         last_counter: epoch::LAST_COUNTER,
         proposer,
     }

@@ -231,6 +231,9 @@ impl EnsembleSettings {
         self.push_pauses(rows);
         push(rows, "commitLogCount", self.commit_log_count);
         push(rows, "forceSnapshotSync", self.force_snapshot_sync);
+        let limits = self.sync_limits;
+        push(rows, "leader.maxConcurrentSnapSyncs", limits.states);
+        push(rows, "leader.maxConcurrentDiffSyncs", limits.differences);
         push(rows, "snapshotSizeFactor", self.snapshot_size_factor);
     }
 
@@ -239,6 +242,8 @@ impl EnsembleSettings {
             ("fastleader.minNotificationInterval", self.min_notification),
             ("fastleader.maxNotificationInterval", self.max_notification),
             ("leaderConnectDelayDuringRetryMs", self.leader_connect_pause),
+            ("observer.election.DelayMs", self.observer_election_delay),
+            ("observer.reconnectDelayMs", self.observer_reconnect_delay),
         ] {
             push(rows, name, pause.as_millis());
         }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use rookeeper_proto::ids::ServerId;
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::membership::{Membership, Role};
 
 use super::{
@@ -110,6 +111,9 @@ fn settings(
         leader_connect_pause: reader.millis("leaderConnectDelayDuringRetryMs", NOT_NEGATIVE),
         commit_log_count: at_least(reader, "commitLogCount", COMMIT_LOG_LEAST) as usize,
         force_snapshot_sync: reader.flag("forceSnapshotSync"),
+        sync_limits: sync_limits(reader),
+        observer_election_delay: reader.millis("observer.election.DelayMs", NOT_NEGATIVE),
+        observer_reconnect_delay: reader.millis("observer.reconnectDelayMs", NOT_NEGATIVE),
         snapshot_size_factor: snapshot_size_factor(reader),
     })
 }
@@ -259,6 +263,17 @@ fn notification_intervals(reader: &mut Reader<'_>) -> (Duration, Duration) {
         }
     }
     (shortest, longest.max(shortest))
+}
+
+/// Learners that are synchronized at a time. The name of 3.5 counts where the later one is missing.
+fn sync_limits(reader: &mut Reader<'_>) -> SyncLimits {
+    let before = reader.number("leader.maxConcurrentSnapshots", POSITIVE);
+    let states = reader.number_or("leader.maxConcurrentSnapSyncs", POSITIVE, before);
+    let differences = reader.number("leader.maxConcurrentDiffSyncs", POSITIVE);
+    SyncLimits {
+        states: small(states) as usize,
+        differences: small(differences) as usize,
+    }
 }
 
 /// Zero when learners are never fed from the log on the disk.

@@ -7,6 +7,7 @@
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use rookeeper_proto::ids::ServerId;
+use rookeeper_quorum::leader::sync_limits::SyncLimits;
 use rookeeper_quorum::membership::{Membership, Role};
 
 use super::words::WordList;
@@ -100,6 +101,12 @@ pub struct EnsembleSettings {
     pub commit_log_count: usize,
     /// Learners get whole states only (`forceSnapshotSync`).
     pub force_snapshot_sync: bool,
+    /// Learners that a leader synchronizes at a time (`leader.maxConcurrentSnapSyncs`, `leader.maxConcurrentDiffSyncs`); not zero.
+    pub sync_limits: SyncLimits,
+    /// The longest pause of an observer that lost its leader (`observer.election.DelayMs`).
+    pub observer_election_delay: Duration,
+    /// The longest pause of an observer before it connects (`observer.reconnectDelayMs`).
+    pub observer_reconnect_delay: Duration,
     /// Share of a snapshot up to which a learner is fed from the log on the disk, 0 to 1; 0: never (`snapshotSizeFactor`).
     pub snapshot_size_factor: f64,
 }

@@ -38,7 +38,9 @@ use crate::boundary::{Boundary, mutated};
 use crate::checks::Seen;
 use crate::disk::{Opened, Room, Store, Trouble};
 use crate::network::{Cargo, End, Image, LinkId};
-use crate::plan::{INIT_LIMIT, LONGEST_SESSION, SYNC_LIMIT, TICK_INTERVAL_MS, TICK_MS};
+use crate::plan::{
+    INIT_LIMIT, LONGEST_SESSION, OBSERVER_WAITS, SYNC_LIMIT, SYNC_LIMITS, TICK_INTERVAL_MS, TICK_MS,
+};
 use crate::scene::Scene;
 use guests::Guest;
 
@@ -408,6 +410,8 @@ fn config(server: ServerId, scene: &Scene) -> Result<MemberConfig, Death> {
         init_limit: INIT_LIMIT,
         sync_limit: SYNC_LIMIT,
         force_snapshot: scene.plan.force_snapshot,
+        sync_limits: SYNC_LIMITS,
+        observer_waits: OBSERVER_WAITS,
         last_counter: scene.plan.last_counter,
         proposer: ProposerConfig {
             server,

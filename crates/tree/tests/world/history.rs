@@ -22,6 +22,7 @@ pub(crate) const LAWS: Laws = Laws {
 pub(crate) const OPTIONS: TreeOptions = TreeOptions {
     extended_types: true,
     hash_seed: 77,
+    max_images: None,
 };
 
 #[derive(Debug)]

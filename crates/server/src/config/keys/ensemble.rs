@@ -58,20 +58,20 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "leader.maxConcurrentSnapSyncs",
         Number(10),
-        NOT_BUILT,
-        "Learners fed with a snapshot at a time.",
+        IN_ENSEMBLE,
+        "Learners that a leader feeds with its whole state at a time; more observers have to come again, followers never.",
     ),
     property(
         "leader.maxConcurrentSnapshots",
         Number(10),
-        NOT_BUILT,
-        "Name of the same in 3.5.",
+        IN_ENSEMBLE,
+        "Name of the same in 3.5; `leader.maxConcurrentSnapSyncs` goes before it.",
     ),
     property(
         "leader.maxConcurrentDiffSyncs",
         Number(100),
-        NOT_BUILT,
-        "Learners fed with a difference at a time.",
+        IN_ENSEMBLE,
+        "Same for learners that lack a part of the history, or have too much.",
     ),
     property(
         "leader.closeSocketAsync",
@@ -133,14 +133,14 @@ pub(super) const KEYS: &[Key] = &[
     property(
         "observer.reconnectDelayMs",
         Number(0),
-        NOT_BUILT,
-        "Milliseconds an observer waits before it returns.",
+        IN_ENSEMBLE,
+        "An observer waits for less than so many milliseconds, by chance, before it connects to a leader.",
     ),
     property(
         "observer.election.DelayMs",
         Number(200),
-        NOT_BUILT,
-        "Milliseconds an observer waits before an election.",
+        IN_ENSEMBLE,
+        "Same before it looks for a leader again.",
     ),
     property(
         "observerMaster.sizeLimit",

@@ -65,11 +65,15 @@ fn defaults_of_a_member() {
         (found.min_notification, 200),
         (found.max_notification, 60_000),
         (found.leader_connect_pause, 100),
+        (found.observer_election_delay, 200),
+        (found.observer_reconnect_delay, 0),
     ];
     for (found, expected) in pauses {
         assert_eq!(found.as_millis(), expected);
     }
     assert_eq!(found.commit_log_count, 500);
+    let limits = (found.sync_limits.states, found.sync_limits.differences);
+    assert_eq!(limits, (10, 100));
     assert!(!found.force_snapshot_sync);
     assert!((found.snapshot_size_factor - 0.33).abs() < f64::EPSILON);
 }
@@ -82,9 +86,31 @@ fn values_of_a_member() {
     assert_eq!(ensemble("electionPortBindRetry=0").election_bind_retries, 0);
     assert!(!ensemble("leaderServes=no").leader_serves);
     assert_eq!(ensemble("commitLogCount=501").commit_log_count, 501);
+    let pauses = ensemble("observer.election.DelayMs=0\nobserver.reconnectDelayMs=700\n");
+    assert_eq!(pauses.observer_election_delay, Duration::ZERO);
+    let reconnect = pauses.observer_reconnect_delay;
+    assert_eq!(reconnect, Duration::from_millis(700));
     let factor = |text| ensemble(&format!("snapshotSizeFactor={text}")).snapshot_size_factor;
     for (text, expected) in [("0.5", 0.5), ("1", 1.0), ("0", 0.0), ("-3", 0.0)] {
         assert!((factor(text) - expected).abs() < f64::EPSILON, "{text}");
+    }
+}
+
+/// 3.5 knew the first limit by another name, and not the second.
+#[test]
+fn learners_that_are_synchronized_at_a_time() {
+    const LATER: &str = "leader.maxConcurrentSnapSyncs";
+    const BEFORE: &str = "leader.maxConcurrentSnapshots";
+    let states = |extra: &str| ensemble(extra).sync_limits.states;
+    assert_eq!(states(&format!("{LATER}=3")), 3);
+    assert_eq!(states(&format!("{BEFORE}=4")), 4);
+    assert_eq!(states(&format!("{BEFORE}=4\n{LATER}=3")), 3);
+    let differences = ensemble("leader.maxConcurrentDiffSyncs=1").sync_limits;
+    assert_eq!((differences.states, differences.differences), (10, 1));
+    // Nobody would ever come in.
+    for key in [LATER, BEFORE, "leader.maxConcurrentDiffSyncs"] {
+        let found = warns(&format!("{key}=0"), "'0' is no possible number").sync_limits;
+        assert_eq!((found.states, found.differences), (10, 100), "{key}");
     }
 }
 
@@ -363,7 +389,9 @@ fn every_key_of_ensembles_reaches_a_member_and_is_named_on_a_server_on_its_own()
 fn effective_settings_of_a_member_written_down_mean_the_same() {
     let before = member(
         "tickTime=2000\nserver.4=d:1:2:observer;10.0.0.1:7\nleaderServes=no\ncnxTimeout=700\n\
-         snapshotSizeFactor=0.25\ncommitLogCount=600\nelectionPortBindRetry=0\n",
+         snapshotSizeFactor=0.25\ncommitLogCount=600\nelectionPortBindRetry=0\n\
+         leader.maxConcurrentSnapshots=2\nleader.maxConcurrentDiffSyncs=3\n\
+         observer.election.DelayMs=5\nobserver.reconnectDelayMs=6\n",
     )
     .settings;
     let text: String = before
