@@ -41,6 +41,7 @@ mod multi;
 pub mod recipes;
 mod resolve;
 mod retry;
+mod rounds;
 mod sasl;
 mod session;
 mod state;

@@ -10,9 +10,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Line;
-use crate::hosts::{Host, Rounds};
+use crate::hosts::Host;
 use crate::resolve::{Resolve, in_turn};
 use crate::retry::Backoff;
+use crate::rounds::Rounds;
 #[cfg(feature = "tls")]
 use crate::tls::TlsOptions;
 
