@@ -9,10 +9,11 @@ use rookeeper_proto::ids::{SessionId, Zxid};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::chroot::Root;
 use crate::client::{Client, Limits, Shared, Shown, Status};
-use crate::connection::{Connection, DialOptions, Dialing};
+use crate::connection::{Connection, DialOptions, Dialing, Trouble};
 use crate::error::Error;
-use crate::hosts;
+use crate::hosts::{self, Roster, Service};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::retry::Backoff;
 use crate::rounds::Rounds;
@@ -34,6 +35,9 @@ const MAX_WAITING: usize = 100_000;
 const MAX_REQUEST: usize = 0xf_ffff;
 /// Bytes of a reply. Servers limit what they read, not what they say: a child list may be long.
 const MAX_REPLY: usize = 64 << 20;
+/// What a connect string with a service lacks.
+const NO_SERVICES: &str =
+    "to look a service up takes the feature srv of rookeeper-client, or a resolver that does it";
 
 /// Settings of a client. Everything has a default.
 #[derive(Debug, Clone)]
@@ -185,10 +189,10 @@ impl Builder {
         self
     }
 
-    /// Makes the client and returns at once; what is asked waits for a connection. `hosts` is
-    /// `host[:port][,host[:port]...][/chroot]`. Needs a tokio runtime.
+    /// Makes the client and returns at once; what is asked waits for a connection. `hosts` is `server[,server...][/chroot]`, where a server
+    /// is `host`, `host:port`, or a service, `_service._proto.domain`, whose servers are looked up. Needs a tokio runtime.
     pub fn open(&self, hosts: &str) -> Result<Client, Error> {
-        let (servers, root) = hosts::parse(hosts)?;
+        let (roster, root) = self.named(hosts)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let resumed = self.session.resume.clone().unwrap_or_default();
         let status = Arc::new(Status {
@@ -205,7 +209,7 @@ impl Builder {
             waiting: AtomicUsize::new(0),
         });
         let dialing = Dialing::new(
-            Rounds::new(servers),
+            Rounds::new(roster),
             self.backoff,
             self.session.timeout,
             self.dial.clone(),
@@ -228,6 +232,33 @@ impl Builder {
                 limits: self.limits,
             }),
             root,
+        })
+    }
+
+    /// The servers that `hosts` names now, each as `host:port`: services are looked up. For who wants to know whom a client would try.
+    pub async fn servers(&self, hosts: &str) -> Result<Vec<String>, Error> {
+        let (mut roster, _) = self.named(hosts)?;
+        let troubles = self.dial.survey(&mut roster, self.session.timeout).await;
+        match troubles.into_iter().next() {
+            Some(Trouble { server, why }) => Err(Error::NoService {
+                service: server,
+                why,
+            }),
+            None => Ok(roster.hosts().map(ToString::to_string).collect()),
+        }
+    }
+
+    /// What `hosts` says, if it is something that the resolver can look up.
+    fn named(&self, hosts: &str) -> Result<(Roster, Root), Error> {
+        let (roster, root) = hosts::parse(hosts)?;
+        let resolver = &self.dial.resolver;
+        let is_known = |service: &Service| resolver.servers(&service.name).is_some();
+        if roster.services().all(is_known) {
+            return Ok((roster, root));
+        }
+        Err(Error::BadHosts {
+            text: hosts.to_owned(),
+            why: NO_SERVICES,
         })
     }
 

@@ -96,7 +96,7 @@ impl fmt::Debug for Client {
 
 /// Opening and looking at a client.
 impl Client {
-    /// Connects with the usual settings. `hosts` is `host[:port][,host[:port]...][/chroot]`.
+    /// Connects with the usual settings. `hosts` is `server[,server...][/chroot]`, see [`Builder::open`].
     pub async fn connect(hosts: &str) -> Result<Self, Error> {
         Builder::new().connect(hosts).await
     }

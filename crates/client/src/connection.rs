@@ -19,7 +19,7 @@ use rookeeper_proto::ids::Zxid;
 use tokio::io::AsyncRead;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::client::Status;
@@ -180,7 +180,10 @@ impl Connection {
                 info!(%server, %session, %why, "connection lost");
             } else {
                 // The session was not accepted: it never was a connection for anybody.
-                self.complain(peer.name, why.to_string());
+                self.complain(Trouble {
+                    server: peer.name,
+                    why: why.to_string(),
+                });
             }
             self.session.lost();
             self.status.shown.lock().server = None;
@@ -203,22 +206,30 @@ impl Connection {
         while !self.session.is_over() {
             // What the server gave may be less than what was wished.
             self.dialing.timeout = self.session.timeout();
-            let attempt = self.dialing.next();
-            let dialed = async move {
-                tokio::time::sleep(attempt.pause).await;
-                attempt.run().await.map_err(|why| (attempt.host, why))
+            self.meanwhile(sleep(self.dialing.pause())).await?;
+            if let Some(survey) = self.dialing.survey() {
+                let (roster, troubles) = self.meanwhile(survey).await?;
+                self.dialing.rounds.renew(roster);
+                for trouble in troubles {
+                    self.complain(trouble);
+                }
+            }
+            let Some(attempt) = self.dialing.next() else {
+                continue;
             };
-            match self.meanwhile(dialed).await? {
+            match self.meanwhile(attempt.run()).await? {
                 Ok(connected) => return Some(connected),
-                Err((host, why)) => self.complain(host.to_string(), why.to_string()),
+                Err(why) => self.complain(Trouble {
+                    server: attempt.host.to_string(),
+                    why: why.to_string(),
+                }),
             }
         }
         None
     }
 
     /// Tells why a server was tried in vain: who waits for a connection, and the log, but not again and again.
-    fn complain(&mut self, server: String, why: String) {
-        let trouble = Trouble { server, why };
+    fn complain(&mut self, trouble: Trouble) {
         let Trouble { server, why } = &trouble;
         if self.complaints.is_news(&trouble) {
             warn!(%server, %why, "no connection");

@@ -46,9 +46,17 @@ pub enum Error {
     /// [`Builder::connect`](crate::Builder::connect) has waited long enough, and no server had accepted the session.
     #[error("no server could be reached in time; the last one, {server}: {why}")]
     Unreachable {
-        /// The server that was tried last, as the connect string names it.
+        /// The server that was tried last, or the service that could not be looked up, as the connect string or the service names it.
         server: String,
         /// What went wrong there.
+        why: String,
+    },
+    /// [`Builder::servers`](crate::Builder::servers) could not look a service up.
+    #[error("{service}: {why}")]
+    NoService {
+        /// As the connect string names it.
+        service: String,
+        /// What went wrong.
         why: String,
     },
     /// The deadline passed, and the answer had not come.
@@ -184,6 +192,7 @@ impl Error {
             Self::ConnectionLost
                 | Self::NotSent
                 | Self::Unreachable { .. }
+                | Self::NoService { .. }
                 | Self::Timeout
                 | Self::Overloaded
                 | Self::Refused {

@@ -25,6 +25,9 @@
 //! **Sessions.** [`Client::states`] tells every change. [`State::Suspended`] comes before the session can end, so a holder of a lock
 //! that stops there is safe.
 //!
+//! **Features**, both off by default. `tls`: encrypted connections. `srv`: a connect string may name a service,
+//! `_zookeeper._tcp.example.org`, whose SRV records tell the servers; without it that takes a [`Resolve`] of one's own.
+//!
 //! What lives here: [`Client`] and what it gives and takes; the session's state machine, which knows no socket; the connection, which
 //! knows no rule; [`recipes`], built on the public face alone. What does not: anything of a server.
 
@@ -62,7 +65,9 @@ pub use call::Call;
 pub use client::Client;
 pub use error::{Error, Outcome};
 pub use multi::{Multi, MultiRead, MultiResult, ReadResult};
-pub use resolve::{Lookup, Resolve};
+#[cfg(feature = "srv")]
+pub use resolve::NameServers;
+pub use resolve::{Lookup, Resolve, ServiceLookup, ServiceRecord};
 pub use retry::{Backoff, Retry};
 pub use sasl::{Mechanism, Mechanisms};
 pub use state::{State, States};

@@ -1,4 +1,8 @@
-//! How a name becomes addresses: a seam for who has a way of his own, and the usual way.
+//! How a name becomes addresses, and a service servers: a seam for who has a way of his own, and the usual way.
+
+#[cfg(feature = "srv")]
+mod dns;
+pub(crate) mod service;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,6 +10,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+
+#[cfg(feature = "srv")]
+pub use dns::NameServers;
+pub use service::{ServiceLookup, ServiceRecord};
 
 /// Addresses that are being looked up.
 pub type Lookup<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
@@ -15,6 +23,16 @@ pub trait Resolve: fmt::Debug + Send + Sync {
     /// All addresses of `name`, each with `port`. Asked anew before every attempt to connect, so that servers may move; an error costs
     /// that attempt only.
     fn addresses<'a>(&'a self, name: &'a str, port: u16) -> Lookup<'a>;
+
+    /// All records of a service, in any order. Asked anew before every round of attempts to connect; an error costs that round what it
+    /// might have known, and the servers that were known stay.
+    ///
+    /// `None` from who does not look services up: a connect string with a service is then refused. That is asked, too, by calling this and
+    /// dropping what it gives, so nothing should happen before it is polled.
+    fn servers<'a>(&'a self, service: &'a str) -> Option<ServiceLookup<'a>> {
+        let _ = service;
+        None
+    }
 }
 
 /// The resolver of the operating system.
@@ -24,6 +42,14 @@ pub(crate) struct SystemResolver;
 impl Resolve for SystemResolver {
     fn addresses<'a>(&'a self, name: &'a str, port: u16) -> Lookup<'a> {
         Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
+    }
+
+    #[cfg(feature = "srv")]
+    fn servers<'a>(&'a self, service: &'a str) -> Option<ServiceLookup<'a>> {
+        Some(Box::pin(async move {
+            let name_servers = NameServers::of_system().await?;
+            name_servers.records(service).await
+        }))
     }
 }
 

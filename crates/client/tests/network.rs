@@ -30,6 +30,7 @@ use rookeeper_proto::request::RequestHeader;
 use rookeeper_proto::response::{self, ConnectResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use world::services::{SERVICE, Services, target};
 use world::{Wire, World, builder, free_address, reach, soon};
 
 /// Answers each question with the next list, and the last list for ever.
@@ -171,6 +172,53 @@ async fn a_client_of_a_read_only_server_goes_to_one_that_can_write() {
     assert_eq!(client.server(), Some(world.address()));
     assert_ne!(client.session(), SessionId(77));
     client.set("/", "", -1).await.unwrap();
+}
+
+#[tokio::test]
+async fn servers_of_a_service_are_looked_up_again_for_every_round() {
+    let world = World::new();
+    let closing = false_server(|mut stream| async move { frame(&mut stream).await.map(drop) });
+    let services = Services::new([
+        vec![],
+        vec![target(1, free_address()), target(2, closing.await)],
+        vec![target(1, world.address())],
+    ]);
+    let builder = builder().resolver(services);
+    let client = soon(builder.connect(SERVICE)).await.unwrap();
+    assert_eq!(client.server(), Some(world.address()));
+}
+
+#[tokio::test]
+async fn a_server_that_can_write_may_be_one_that_a_service_has_got_meanwhile() {
+    let world = World::new();
+    let read_only = false_server(serve_reads).await;
+    let services = Services::new([
+        vec![target(1, read_only)],
+        vec![target(1, read_only)],
+        vec![target(1, read_only), target(2, world.address())],
+    ]);
+    let builder = builder().read_only(true).resolver(services);
+    let client = soon(builder.connect(SERVICE)).await.unwrap();
+    assert_eq!(client.state(), State::ReadOnly);
+    reach(&client, State::Connected).await;
+    assert_eq!(client.server(), Some(world.address()));
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_can_look_up_is_refused_at_once() {
+    let names_only = builder().resolver(Script::new([vec![]]));
+    let mut builders = vec![names_only];
+    if cfg!(not(feature = "srv")) {
+        builders.push(builder());
+    }
+    for builder in builders {
+        let refused = builder.open(SERVICE).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "\"_zookeeper._tcp.example.org\" does not name servers: to look a service up takes the feature srv of rookeeper-client, or a resolver that does it"
+        );
+        assert_eq!(soon(builder.servers(SERVICE)).await.unwrap_err(), refused);
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use world::services::{SERVICE, Services, target};
 use world::{World, builder, reach, soon};
 
 // Valid until 2126; made by `tests/tls/make`.
@@ -139,6 +140,25 @@ async fn a_server_is_believed_only_with_the_right_root_and_the_right_name() {
     refused(world.hosts(), options().any_name().unwrap(), "eof").await;
     let any = options().any_name().unwrap();
     soon(builder().tls(any).connect(&numbered)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_of_a_service_proves_the_name_that_the_records_have() {
+    let world = World::new();
+    let address = encrypted(world.address()).await;
+    let builder = builder().tls(options());
+    let records = |list| Services::new([vec![list]]);
+    let named = builder.clone().resolver(records(target(1, address)));
+    soon(named.connect(SERVICE)).await.unwrap();
+    let other = records((1, address.port(), "zk1.example.org."));
+    let misnamed = builder.connect_timeout(Duration::from_millis(1500));
+    match misnamed.resolver(other).connect(SERVICE).await {
+        Err(Error::Unreachable { server, why }) => {
+            assert_eq!(server, format!("zk1.example.org:{}", address.port()));
+            assert!(why.contains("not valid for name"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

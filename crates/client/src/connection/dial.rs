@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::Line;
-use crate::hosts::Host;
-use crate::resolve::{Resolve, in_turn};
+use super::{Line, Trouble};
+use crate::hosts::{Host, Roster};
+use crate::resolve::{Resolve, ServiceRecord, in_turn};
 use crate::retry::Backoff;
 use crate::rounds::Rounds;
 #[cfg(feature = "tls")]
@@ -21,6 +21,8 @@ use crate::tls::TlsOptions;
 const ATTEMPT_MIN: Duration = Duration::from_millis(500);
 /// An answer to `isro` comes at once or never.
 const QUESTION_LIMIT: Duration = Duration::from_secs(1);
+/// How long servers that are known wait for what the records say now: name servers may be away together with the connection.
+const RENEWAL_LIMIT: Duration = Duration::from_secs(2);
 /// The answer of a server that has a quorum.
 const WRITABLE: &[u8; 2] = b"rw";
 
@@ -66,7 +68,6 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) host: Host,
-    pub(super) pause: Duration,
     /// How often the host had its turn: each time another address is the first.
     turn: usize,
     first: Option<SocketAddr>,
@@ -91,21 +92,41 @@ impl Dialing {
         }
     }
 
-    /// Whose turn it is, and how long to wait before.
-    pub(super) fn next(&mut self) -> Attempt {
+    /// How long to wait before the next attempt.
+    pub(super) fn pause(&self) -> Duration {
+        self.rounds.pause(self.backoff)
+    }
+
+    /// Looks the services up, where there are some and a round begins: what to go on with, and what went wrong.
+    pub(super) fn survey(
+        &self,
+    ) -> Option<impl Future<Output = (Roster, Vec<Trouble>)> + Send + use<>> {
+        let is_due = self.rounds.begins() && self.rounds.roster().services().next().is_some();
+        is_due.then(|| {
+            let (options, limit) = (self.options.clone(), self.attempt_limit());
+            let mut roster = self.rounds.roster().clone();
+            async move {
+                let troubles = options.survey(&mut roster, limit).await;
+                (roster, troubles)
+            }
+        })
+    }
+
+    /// Whose turn it is. `None` if there is nobody.
+    pub(super) fn next(&mut self) -> Option<Attempt> {
         let preferred = self.preferred.take();
         if let Some(found) = &preferred {
             self.rounds.prefer(&found.host);
         }
-        let next = self.rounds.next(self.backoff);
-        Attempt {
+        let limit = self.attempt_limit();
+        let next = self.rounds.next()?;
+        Some(Attempt {
             host: next.host,
-            pause: next.pause,
             turn: next.turn,
             first: preferred.map(|found| found.address),
-            limit: self.attempt_limit(),
+            limit,
             options: self.options.clone(),
-        }
+        })
     }
 
     /// How long one attempt may take, and then the answer to the first word.
@@ -126,13 +147,15 @@ impl Dialing {
         current: SocketAddr,
     ) -> impl Future<Output = Found> + Send + use<> {
         let (options, backoff) = (self.options.clone(), self.backoff);
-        let hosts = self.rounds.hosts();
+        let mut roster = self.rounds.roster().clone();
         async move {
             let mut round = 0;
             loop {
                 sleep(backoff.pause(round)).await;
                 round = round.saturating_add(1);
-                for host in &hosts {
+                // Whoever cannot be looked up now is looked for where it was.
+                options.survey(&mut roster, QUESTION_LIMIT).await;
+                for host in roster.hosts() {
                     if let Some(address) = options.writable(host, current).await {
                         let host = host.clone();
                         return Found { host, address };
@@ -172,6 +195,32 @@ impl Attempt {
 }
 
 impl DialOptions {
+    /// Looks all services of `roster` up, each for `limit` at most, and tells what went wrong. One that cannot be looked up keeps the
+    /// servers that it had.
+    pub(crate) async fn survey(&self, roster: &mut Roster, limit: Duration) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        for service in roster.services_mut() {
+            let limit = match service.is_known() {
+                true => limit.min(RENEWAL_LIMIT),
+                false => limit,
+            };
+            let why = match self.records(&service.name, limit).await {
+                Ok(records) => service.learn(records).err().map(|why| why.to_string()),
+                Err(why) => Some(format!("the service cannot be looked up: {why}")),
+            };
+            troubles.extend(why.map(|why| Trouble {
+                server: service.name.clone(),
+                why,
+            }));
+        }
+        troubles
+    }
+
+    async fn records(&self, service: &str, limit: Duration) -> io::Result<Vec<ServiceRecord>> {
+        let lookup = self.resolver.servers(service);
+        in_time(limit, lookup.ok_or(io::ErrorKind::Unsupported)?).await
+    }
+
     async fn addresses(&self, host: &Host, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         in_time(limit, self.resolver.addresses(&host.name, host.port)).await
     }
@@ -190,7 +239,7 @@ impl DialOptions {
         stream.set_nodelay(true)?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            let stream = tls.encrypt(&host.name, stream).await?;
+            let stream = tls.encrypt(host.plain_name(), stream).await?;
             return Ok(Line::Tls(Box::new(stream)));
         }
         Ok(Line::Plain(stream))

@@ -1,7 +1,9 @@
-//! Servers inside the test: one, or an ensemble (`ensemble`), and a line to them that can be cut (`wire`).
+//! Servers inside the test: one, or an ensemble (`ensemble`), a line to them that can be cut (`wire`), and how they are found by the name
+//! of a service (`services`).
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod ensemble;
+pub mod services;
 pub mod wire;
 
 use std::net::SocketAddr;
