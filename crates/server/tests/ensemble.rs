@@ -16,6 +16,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,6 @@ use rookeeper_proto::packet::from_learner::{FromLearner, LearnerInfo};
 use rookeeper_proto::packet::{PROTOCOL_VERSION, Packet};
 use rookeeper_server::boot::Server;
 use rookeeper_server::config::Settings;
-use rookeeper_tree::image::MAX_IMAGES;
 
 /// Time between two looks at something that takes its time.
 const LOOK: Duration = Duration::from_millis(5);
@@ -522,18 +522,19 @@ fn zookeeper_2201_a_learner_that_hangs_keeps_no_state_once_it_is_closed() {
             &create(&format!("/big{n}"), &vec![7; 1_000_000], 0),
         );
     }
+    let replica = Arc::clone(&ensemble.running[&leader].service().replica);
+    let room = || {
+        let images = std::iter::from_fn(|| replica.tree.write().open_image().ok());
+        images.collect::<Vec<_>>().len()
+    };
+    let all = room();
     // Each one takes the place of the one before.
-    let hung: Vec<_> = (0..=MAX_IMAGES)
+    let hung: Vec<_> = (0..=all)
         .map(|_| Learner::synchronizing(3, ensemble.quorum_ports[&leader]))
         .inspect(|(_, plan)| assert!(matches!(plan, FromLeader::Snap(_)), "{plan:?}"))
         .collect();
-    let replica = &ensemble.running[&leader].service().replica;
-    let room = || {
-        let images = std::iter::from_fn(|| replica.tree.write().open_image().ok());
-        images.take(MAX_IMAGES).collect::<Vec<_>>().len()
-    };
     eventually("the states of closed learners are kept", || {
-        room() == MAX_IMAGES - 1
+        room() == all - 1
     });
     ensemble.start(4);
     ensemble.await_serving();

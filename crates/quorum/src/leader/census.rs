@@ -65,6 +65,7 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::leader::sync_limits::SyncKind;
 
     /// Pings are answered in order, and an answer says when its ping was sent, not when the answer came.
     #[test]
@@ -73,7 +74,7 @@ mod tests {
         learner.pinged(5);
         learner.answered();
         assert_eq!(learner.confirmed, None, "it is not told to serve yet");
-        learner.registered(7);
+        learner.registered(7, SyncKind::Difference);
         learner.begins_to_serve();
         assert_eq!(learner.confirmed, Some(7), "NEWLEADER was answered");
         learner.pinged(20);

@@ -41,9 +41,7 @@ impl Claims {
     /// Notes one. If it was made before, and another one since, that one is given: two servers have the id.
     pub(super) fn note(&mut self, claim: Claim, now: Instant) -> Option<Claim> {
         let older = self.newest.replace((claim.clone(), now));
-        let Some((older, at)) = older.filter(|(older, _)| older.places != claim.places) else {
-            return None;
-        };
+        let (older, at) = older.filter(|(older, _)| older.places != claim.places)?;
         let before = self.other.replace((older.clone(), at));
         let again = before.is_some_and(|(before, at)| {
             before.places == claim.places && now.saturating_duration_since(at) < MEMORY
