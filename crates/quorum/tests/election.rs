@@ -315,6 +315,7 @@ stories! {
     leader_loss
     votes_for_a_history_that_was_lost
     longer_history_wins
+    five_votes_without_the_leader
     higher_round
     lower_round_is_answered
     nobody_answers
