@@ -3,6 +3,7 @@
 mod world;
 
 use rookeeper_proto::ids::{ServerId, SessionId, Zxid};
+use rookeeper_proto::packet::from_learner::FromLearner;
 use rookeeper_proto::response::ConnectResponse;
 use world::{REMEMBERED, World};
 
@@ -18,7 +19,7 @@ fn three(window: usize) -> World {
 }
 
 /// Whoever was elected and never followed leaves no trace: its history says what it said before, and nothing of an epoch that was not
-/// established is shown.
+/// established is shown (also ZOOKEEPER-582).
 #[test]
 fn zookeeper_790_an_elected_leader_that_nobody_follows_leaves_no_trace() {
     let mut world = three(REMEMBERED);
@@ -109,7 +110,7 @@ fn zookeeper_3144_a_session_that_ends_behind_a_state_leaves_nothing() {
 }
 
 /// ACLs are kept once each and known by a number in a state: one whose last user goes behind the state, and one that comes after it,
-/// do not take each other's place, neither in memory nor after another start.
+/// do not take each other's place, neither in memory nor after another start (also ZOOKEEPER-4846).
 #[test]
 fn zookeeper_3306_acls_stay_with_their_znodes_behind_a_state() {
     let mut world = three(4);
@@ -183,4 +184,39 @@ fn zookeeper_1277_an_exhausted_epoch_is_followed_by_the_next() {
     let last = world.server(ServerId(1)).tree.last_zxid();
     assert!(last.epoch() >= 6, "{last} after some eighty transactions");
     assert!(world.highest_counter() <= LAST);
+}
+
+/// The disk of a follower is not done with what its leader wanted when that dies. Until it is, the follower says nothing to anybody:
+/// neither a vote, nor an acknowledgement, which the next leader would take for one of its own (also ZOOKEEPER-4541, 4409).
+#[test]
+fn zookeeper_4712_what_an_old_role_logs_is_not_acknowledged_in_the_next() {
+    let mut world = three(REMEMBERED);
+    let session = world.session(3, 7);
+    world.stuck_disks.insert(ServerId(1));
+    world.create(3, (7, session), 1, "/x", 0);
+    let logged = world.server(ServerId(2)).tree.last_zxid();
+    world.kill(3);
+    world.said.clear();
+    world.run(WHILE);
+    assert_eq!((world.leader(), &*world.said), (None, &[][..]));
+
+    world.stuck_disks.clear();
+    world.is_durable(1, logged);
+    world.run(WHILE);
+    assert_eq!(world.leader(), Some(2), "now there is a second vote");
+    assert_eq!(world.serving(), [1, 2]);
+    // The disk says it once more, when the member follows already.
+    world.is_durable(1, logged);
+    world.run(WHILE);
+    let begins = Zxid::new(logged.epoch() as u32 + 1, 0);
+    let acknowledged: Vec<Zxid> = world
+        .said
+        .iter()
+        .filter_map(|(_, said)| match said {
+            FromLearner::Ack(zxid) => Some(*zxid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(acknowledged, [begins, begins], "NEWLEADER and UPTODATE");
+    world.assert_equal();
 }

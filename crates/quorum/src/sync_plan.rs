@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// A learner with one transaction that the leader never had, in the middle of the window.
+    /// A learner with one transaction that the leader never had, in the middle of the window (also ZOOKEEPER-1156).
     #[test]
     fn zookeeper_1154_a_dead_transaction_is_cut_off_exactly() {
         let window = window(z(1, 1), &[z(1, 2), z(1, 3), z(2, 1), z(2, 2)]);

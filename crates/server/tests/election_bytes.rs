@@ -344,6 +344,7 @@ fn a_wrong_length_ends_one_connection_and_no_other() {
     }
 }
 
+/// Also ZOOKEEPER-4787: what one peer says in its own way makes nobody deaf.
 #[test]
 fn zookeeper_3769_what_is_no_notification_is_dropped_and_the_next_one_is_heard() {
     let runtime = Runtime::new().unwrap();

@@ -486,7 +486,8 @@ fn fill(client: &mut Client) {
     }
 }
 
-/// Nobody waits for a learner that asks for the state and does not take it: neither writers nor the next learner.
+/// Nobody waits for a learner that asks for the state and does not take it: neither writers nor the next learner
+/// (also ZOOKEEPER-3531).
 #[test]
 fn zookeeper_2201_a_learner_that_does_not_take_its_state_delays_nobody() {
     let mut ensemble = Ensemble::new(3, 1, "commitLogCount=10\nsnapshotSizeFactor=-1\n");

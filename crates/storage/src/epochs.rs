@@ -213,6 +213,7 @@ mod tests {
         check(&files, 2, Ok((5, 4)));
     }
 
+    /// Also ZOOKEEPER-1387 and 2354: what a crash leaves of the two files never prevents a start.
     #[test]
     fn zookeeper_1653_a_crash_before_the_rename_of_the_current_epoch_is_mended() {
         check(

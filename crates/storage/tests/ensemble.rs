@@ -346,8 +346,9 @@ fn a_power_cut_in_a_truncation_leaves_a_prefix_and_it_can_be_done_again() {
     assert!(cuts > 60, "only {cuts} cuts");
 }
 
+/// What is appended after a truncation is there after the next start.
 #[test]
-fn the_writer_goes_on_behind_the_truncation() {
+fn zookeeper_1489_the_writer_goes_on_behind_the_truncation() {
     let member = Member::with_history();
     let mut open = member.open();
     // It has a file open, with a record that no sync has covered.
@@ -663,7 +664,7 @@ fn a_state_given_up_leaves_everything_as_it_was() {
 
 /// When there is no room for the state, the old history is not lost and the log is not poisoned.
 #[test]
-fn a_full_disk_refuses_a_state_and_harms_nothing() {
+fn zookeeper_3082_a_full_disk_refuses_a_state_and_harms_nothing() {
     let member = Member::with_history();
     let mut open = member.open();
     let before = member.files();

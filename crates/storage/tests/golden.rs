@@ -439,7 +439,8 @@ fn zookeeper_2332_an_empty_newest_log_is_removed() {
     }
 }
 
-/// Deviation from Java, which refuses: these logs begin with the very first transaction, so they are the whole history.
+/// Deviation from Java, which refuses: these logs begin with the very first transaction, so they are the whole history
+/// (also ZOOKEEPER-3644).
 #[test]
 fn zookeeper_3056_without_snapshots_complete_logs_are_accepted() {
     let copy = Copy::new();

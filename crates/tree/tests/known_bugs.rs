@@ -113,6 +113,7 @@ fn zookeeper_2623_a_bare_check_in_the_log_is_passed_over() {
     assert_eq!(log.apply(Txn::Check(check)), Outcome::Done);
 }
 
+/// Also the deletes of a session that ends (ZOOKEEPER-3145).
 #[test]
 fn zookeeper_3125_a_delete_of_what_is_gone_still_tells_its_parent() {
     let mut log = Log::new();

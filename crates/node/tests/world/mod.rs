@@ -439,6 +439,12 @@ impl World {
         }
     }
 
+    /// A disk is done with everything up to here.
+    pub(crate) fn is_durable(&mut self, id: i64, zxid: Zxid) {
+        self.tell(ServerId(id), MemberInput::Local(Input::Synced(zxid)));
+        self.settle();
+    }
+
     /// Nothing more fits on a disk, and its member is told so.
     pub(crate) fn fill(&mut self, id: i64) {
         self.full_disks.insert(ServerId(id));
