@@ -3,7 +3,7 @@
 //! Reading membership lines is `membership`, the file with the own number `my_id`. Invariants: the own number is one of the
 //! members; what the members would have to agree on and is not built refuses the start.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rookeeper_proto::ids::ServerId;
 use rookeeper_quorum::leader::sync_limits::SyncLimits;
@@ -48,6 +48,7 @@ pub(super) fn ensemble(
 ) -> Result<(Option<ListenAddress>, EnsembleSettings), SettingsError> {
     refuse_not_built(reader)?;
     warn_of_number(reader, lines);
+    warn_of_shared_addresses(reader, lines);
     let membership = membership::of_lines(lines)?.with_version(version(reader));
     let members: Vec<_> = membership.members().map(|(id, _)| id).collect();
     let claimed = my_id.claimed(&members)?;
@@ -139,6 +140,28 @@ fn warn_of_number(reader: &mut Reader<'_>, lines: &[MemberLine<'_>]) {
     };
     if let Some(first) = lines.first() {
         reader.warn(first.entry, text);
+    }
+}
+
+/// Two servers at one address: whoever calls the one reaches the other. Java servers say nothing of it.
+fn warn_of_shared_addresses(reader: &mut Reader<'_>, lines: &[MemberLine<'_>]) {
+    let mut owners = BTreeMap::new();
+    for line in lines {
+        for endpoint in &line.member.endpoints {
+            for (what, address) in [
+                ("quorum", endpoint.quorum()),
+                ("election", endpoint.election()),
+            ] {
+                let owner = *owners.entry(address.to_string()).or_insert(line.id);
+                if owner != line.id && !address.is_wildcard() {
+                    let id = line.id;
+                    let text = format!(
+                        "server.{id} has as its {what} address {address}, which is one of server.{owner}"
+                    );
+                    reader.warn(line.entry, &text);
+                }
+            }
+        }
     }
 }
 

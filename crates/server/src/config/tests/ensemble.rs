@@ -156,6 +156,25 @@ fn numbers_of_servers() {
 }
 
 #[test]
+fn servers_at_one_address_are_told_of() {
+    let found = |second: &str| {
+        let servers = format!("server.1=a:2888:3888\nserver.2={second}\nserver.3=c:2888:3888\n");
+        let text = format!("{MINIMAL}{LIMITS}{servers}");
+        warnings(&Settings::of_member(&text, &[], "1").expect("a start"))
+    };
+    let warning = |what: &str, port: u16| {
+        format!(
+            "zoo.cfg, line 6: server.2: server.2 has as its {what} address a:{port}, which is one of server.1"
+        )
+    };
+    assert_eq!(found("b:2888:3888"), Vec::<String>::new());
+    assert_eq!(found("a:2889:3888"), [warning("election", 3888)]);
+    assert_eq!(found("a:3888:2890"), [warning("quorum", 3888)]);
+    let both = [warning("quorum", 2888), warning("election", 3888)];
+    assert_eq!(found("a:2888:3888"), both);
+}
+
+#[test]
 fn the_role_in_the_own_line_counts() {
     let role = |peer_type: &str, my_id| {
         let observer = "server.9=d:2888:3888:Observer\n";
