@@ -408,6 +408,32 @@ fn every_member_shows_who_belongs_to_the_ensemble() {
     }
 }
 
+#[test]
+fn ways_from_role_to_role_are_measured_and_told() {
+    capture_log();
+    let mut ensemble = Ensemble::new(2, 1, "4lw.commands.whitelist=*\n");
+    ensemble.start(1);
+    logged(&["LOOKING"]);
+    logged(&["New election. My id = 1, proposed zxid=0x0"]);
+    [2, 3].into_iter().for_each(|id| ensemble.start(id));
+    ensemble.await_serving();
+    let leader = ensemble.leader();
+    logged(&[&format!("OBSERVING server {leader}")]);
+    logged(&["LEADING - LEADER ELECTION TOOK"]);
+    let measured = |id: u16| {
+        let text = word(ensemble.address(id), "mntr");
+        ["election_time", "follower_sync_time", "observer_sync_time"].map(|name| {
+            let name = format!("zk_cnt_{name}\t");
+            let count = text.lines().find_map(|line| line.strip_prefix(&name));
+            count.unwrap() != "0"
+        })
+    };
+    assert!(measured(leader)[0]);
+    let follower = if leader == 1 { 2 } else { 1 };
+    assert_eq!(measured(follower), [true, true, false]);
+    assert_eq!(measured(3), [false, false, true]);
+}
+
 /// A learner that this test plays.
 struct Learner {
     socket: TcpStream,

@@ -19,6 +19,7 @@ use super::{StartError, options};
 use crate::clock::wall;
 use crate::config::EnsembleSettings;
 use crate::driver::Part;
+use crate::driver::ensemble::diary::Diary;
 use crate::driver::ensemble::{Ensemble, ShownConfig};
 use crate::driver::history::Work;
 use crate::election_port::{ElectionPort, ElectionPortConfig};
@@ -123,6 +124,7 @@ fn member(
         work: Work::Idle,
         held: VecDeque::new(),
         kept: Kept::default(),
+        diary: Diary::of(settings.me, settings.membership.clone()),
     })))
 }
 

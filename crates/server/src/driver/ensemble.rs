@@ -9,6 +9,7 @@
 //! - While the history is worked on ([`super::history`]) the member hears nothing but ballots; the rest waits, in order.
 
 mod clients;
+pub mod diary;
 mod peers;
 mod perform;
 
@@ -29,7 +30,9 @@ use rookeeper_quorum::membership::Membership;
 use rookeeper_storage::epochs::Epochs;
 use rookeeper_tree::tree::{Tree, TreeOptions};
 use tokio::runtime::Handle;
+use tracing::warn;
 
+use self::diary::Diary;
 use super::history::Work;
 use super::{Driver, DriverError, Ended, Part, Turn};
 use crate::election_port::ElectionPort;
@@ -99,6 +102,8 @@ pub struct Ensemble {
     pub held: VecDeque<Message>,
     /// Clients between two leaders.
     pub kept: Kept,
+    /// For operators.
+    pub diary: Diary,
 }
 
 /// The configuration as clients see it.
@@ -185,6 +190,9 @@ impl Driver {
         }
         self.give_clients_up();
         let mono = self.clock.mono();
+        if let Some(overdue) = self.ensemble().and_then(|e| e.diary.overdue(mono)) {
+            warn!("{overdue}");
+        }
         let due = self.ensemble().is_some_and(|ensemble| {
             let deadline = ensemble.member.deadline();
             matches!(ensemble.work, Work::Idle) && deadline.is_some_and(|at| at <= mono)
@@ -235,12 +243,18 @@ impl Driver {
     }
 
     fn take_one(&mut self, message: Message, turn: &mut Turn) -> Ended {
+        let now = turn.now.mono;
         match message {
             Message::Input(input) => match self.kept(input) {
                 Some(input) => self.hear(MemberInput::Local(input), turn),
                 None => Ok(()),
             },
-            Message::Member(input) => self.hear(input, turn),
+            Message::Member(input) => {
+                if let Some(ensemble) = self.ensemble() {
+                    ensemble.diary.note(&input, now);
+                }
+                self.hear(input, turn)
+            }
             Message::Tied(tie, inputs) => self.hear_tied(tie, inputs, turn),
             Message::Joined(tie, joined) => {
                 let Some(ensemble) = self.ensemble() else {
@@ -260,6 +274,7 @@ impl Driver {
                     return Ok(());
                 };
                 link.reach(reached);
+                ensemble.diary.reach(now);
                 self.hear(MemberInput::LeaderConnected, turn)
             }
             Message::Image(tie, loaded) => self.received(tie, loaded, turn),

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use rookeeper_node::effect::Effect;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
+use rookeeper_proto::ballot::PeerState;
 use rookeeper_proto::ids::Zxid;
 use rookeeper_quorum::leader::effect::LearnerFault;
 use rookeeper_quorum::learner::effect::Departure;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::driver::{Driver, DriverError, Ended, Part, Turn};
 use crate::inbox::Message;
+use crate::metrics::Summary;
 use crate::quorum_port::leader::LeaderLink;
 
 impl Driver {
@@ -107,12 +109,10 @@ impl Driver {
             MemberEffect::Serve => {
                 self.apply(turn);
                 self.serve_again(turn);
-                if let Some(ensemble) = self.ensemble() {
-                    ensemble.serving_since = Some(Instant::now());
-                }
+                self.note_serving(turn.now.mono);
             }
             MemberEffect::ServeNoLonger => self.serve_no_longer(),
-            other => self.perform_to_others(other),
+            other => self.perform_to_others(other, turn.now.mono),
         }
         Ok(None)
     }
@@ -126,16 +126,40 @@ impl Driver {
         }
     }
 
-    fn perform_to_others(&mut self, effect: MemberEffect) {
+    fn note_serving(&mut self, now: i64) {
+        let metrics = Arc::clone(&self.metrics);
+        let Some(ensemble) = self.ensemble() else {
+            return;
+        };
+        ensemble.serving_since = Some(Instant::now());
+        if let Some(took) = ensemble.diary.serve(now) {
+            let summary = match ensemble.member.state() {
+                PeerState::Observing => Summary::ObserverSyncTime,
+                _ => Summary::FollowerSyncTime,
+            };
+            metrics.record(summary, took.unsigned_abs());
+        }
+    }
+
+    fn perform_to_others(&mut self, effect: MemberEffect, now: i64) {
         let (inbox, metrics) = (Arc::clone(&self.inbox), Arc::clone(&self.metrics));
         let Some(ensemble) = self.ensemble() else {
             return;
         };
         match effect {
-            MemberEffect::Ballot { to, notification } => ensemble.election.send(to, notification),
+            MemberEffect::Ballot { to, notification } => {
+                if notification.state == PeerState::Looking && ensemble.diary.look(now) {
+                    let (me, zxid) = (ensemble.diary.me(), notification.zxid);
+                    info!("LOOKING");
+                    info!("New election. My id = {me}, proposed zxid={zxid}");
+                }
+                ensemble.election.send(to, notification);
+            }
             MemberEffect::RestartElection => ensemble.election.restart(),
             MemberEffect::Lead => {
-                info!("LEADING");
+                let took = ensemble.diary.find(now);
+                info!("LEADING - LEADER ELECTION TOOK - {took} MS");
+                metrics.record(Summary::ElectionTime, took.unsigned_abs());
                 metrics.proposals().reset();
                 ensemble.leads = true;
                 ensemble.tie = ensemble.tie.next();
@@ -147,7 +171,13 @@ impl Driver {
                 ensemble.learners.close();
             }
             MemberEffect::ConnectLeader(leader) => {
-                info!("FOLLOWING server {leader}");
+                let took = ensemble.diary.find(now);
+                if ensemble.member.state() == PeerState::Observing {
+                    info!("OBSERVING server {leader}");
+                } else {
+                    info!("FOLLOWING server {leader} - LEADER ELECTION TOOK - {took} MS");
+                    metrics.record(Summary::ElectionTime, took.unsigned_abs());
+                }
                 ensemble.follow(leader, inbox);
             }
             MemberEffect::FollowNoLonger(why) => {
