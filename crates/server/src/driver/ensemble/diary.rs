@@ -155,9 +155,7 @@ impl Diary {
     /// In what the configuration of a server differs from this one's, told once for each of its texts. A newer version is no
     /// difference: whoever has it was told of it.
     fn differs(&mut self, from: ServerId, config: &Bytes) -> Option<String> {
-        if self.ours.member(from).is_none() {
-            return None;
-        }
+        self.ours.member(from)?;
         let told = self.told.entry(from).or_default();
         if told.len() >= MAX_TOLD || told.contains(config) {
             return None;
