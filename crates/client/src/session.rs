@@ -13,11 +13,13 @@ mod flight;
 mod heart;
 mod incoming;
 mod lacks;
+mod mixing;
 mod terms;
 mod watches;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rookeeper_proto::code::{OpCode, WatcherType};
@@ -31,6 +33,7 @@ use crate::state::State;
 use flight::Flight;
 use heart::Heart;
 use lacks::Lacks;
+use mixing::Mixing;
 pub(crate) use terms::{Effect, Moment, Place, Removal, Reply, Request, SessionSettings};
 use watches::WatchTable;
 pub(crate) use watches::{WatchId, WatchKind};
@@ -95,6 +98,7 @@ pub(crate) struct Session<C> {
     /// The connection before this one had persistent watches.
     interrupted: bool,
     lacks: Lacks,
+    mixing: Mixing,
     closing: bool,
     /// Who wants the same end as the one who asked for it first.
     closers: Vec<C>,
@@ -129,6 +133,7 @@ impl<C> Session<C> {
             restoring: 0,
             interrupted: false,
             lacks: Lacks::default(),
+            mixing: Mixing::default(),
             closing: false,
             closers: Vec::new(),
             end: Error::Closed,
@@ -206,6 +211,9 @@ impl<C> Session<C> {
         self.flight.abandon(id);
         let removed = self.watches.remove(id);
         let supported = !self.lacks.ever_had(OpCode::RemoveWatches);
+        if let Some((path, WatcherType::PersistentRecursive)) = &removed {
+            self.doubt(now, path);
+        }
         if let Some((path, kind)) = removed.filter(|_| self.phase == Phase::Online && supported) {
             self.flight.queue_silent(
                 OpCode::RemoveWatches,
@@ -216,9 +224,13 @@ impl<C> Session<C> {
     }
 
     /// Ends all watches on `path` of the kinds that `kind` names, on this side.
-    fn forget_watches(&mut self, path: &str, kind: WatcherType) {
+    fn forget_watches(&mut self, now: Moment, path: &str, kind: WatcherType) {
         for id in self.watches.remove_all(path, kind) {
             self.effects.push(Effect::Ended(id, Error::WatchRemoved));
+        }
+        // Servers before 3.9 remove a persistent one with them.
+        if !self.watches.persistent_at(path).is_empty() {
+            self.doubt(now, &Arc::from(path));
         }
     }
 
@@ -250,6 +262,7 @@ impl<C> Session<C> {
     /// A connection to `server` is there. It has to accept the session within `patience`.
     pub(crate) fn opened(&mut self, now: Moment, server: SocketAddr, patience: Duration) {
         self.lacks.meet(server);
+        self.mixing = Mixing::default();
         self.greet_by = now.after(patience);
         self.phase = Phase::Greeting;
         self.given_up = false;

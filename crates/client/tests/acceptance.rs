@@ -16,7 +16,10 @@
 mod scene;
 mod world;
 
-use rookeeper_client::{CreateOptions, EventType, Expected, OpCode};
+use rookeeper_client::recipes::tree_cache::TreeCache;
+use rookeeper_client::{
+    AddWatchMode, Client, CreateOptions, EventType, Expected, OpCode, PersistentWatch, Signal,
+};
 use rookeeper_proto::compose;
 use scene::{Raw, Scene, create, enlist, event, is_quiet, list, text};
 use world::soon;
@@ -364,4 +367,80 @@ async fn s81_a_failed_update_does_not_stop_the_next() {
     }
     assert_eq!(version, UPDATES / 3 * 2);
     assert_eq!(text(&client, "/a").await, last.to_string());
+}
+
+/// What a persistent watch hears of, up to this event.
+async fn heard(watch: &mut PersistentWatch, kind: EventType, path: &str) {
+    loop {
+        match soon(watch.next()).await {
+            Some(Signal::Event(event)) if event.kind == kind && event.path == path => return,
+            Some(_) => {}
+            None => panic!("the watch has ended"),
+        }
+    }
+}
+
+/// Until a server has answered what the client asked by itself.
+async fn settled(client: &Client) {
+    for _ in 0..3 {
+        soon(client.sync("/")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn zookeeper_4466_a_cache_misses_nothing_beside_one_shot_watches_of_its_path() {
+    let scene = Scene::new("mixed-cache").await;
+    let (client, other) = (scene.client().await, scene.client().await);
+    create(&client, "/st", "").await;
+    let cache = TreeCache::open(&client, "/st").unwrap();
+    soon(cache.initialized()).await.unwrap();
+    let (_, changed) = client.data_watched("/st").await.unwrap();
+    create(&other, "/st/early", "").await;
+    other.set("/st", "1", -1).await.unwrap();
+    event(changed).await;
+    create(&other, "/st/late", "").await;
+    other.set("/st/late", "2", -1).await.unwrap();
+    soon(async {
+        let has = |path, data: &str| {
+            cache
+                .get(path)
+                .is_some_and(|znode| znode.data.bytes == *data.as_bytes())
+        };
+        while !(has("/st", "1") && has("/st/early", "") && has("/st/late", "2")) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn zookeeper_4466_persistent_watches_of_both_reaches_share_a_path() {
+    let scene = Scene::new("mixed-reaches").await;
+    let (client, other) = (scene.client().await, scene.client().await);
+    for first in [AddWatchMode::Persistent, AddWatchMode::PersistentRecursive] {
+        let top = format!("/{first:?}");
+        create(&client, &top, "").await;
+        let second = match first {
+            AddWatchMode::Persistent => AddWatchMode::PersistentRecursive,
+            AddWatchMode::PersistentRecursive => AddWatchMode::Persistent,
+        };
+        let mut one = client.watch(&top, first).await.unwrap();
+        let mut two = client.watch(&top, second).await.unwrap();
+        let (near, far) = match first {
+            AddWatchMode::Persistent => (&mut one, &mut two),
+            AddWatchMode::PersistentRecursive => (&mut two, &mut one),
+        };
+        let (_, listed) = client.children_watched(&top).await.unwrap();
+        settled(&client).await;
+        let (child, below) = (format!("{top}/x"), format!("{top}/x/y"));
+        create(&other, &child, "").await;
+        heard(near, EventType::NodeChildrenChanged, &top).await;
+        heard(far, EventType::NodeCreated, &child).await;
+        assert_eq!(event(listed).await.kind, EventType::NodeChildrenChanged);
+        create(&other, &below, "").await;
+        heard(far, EventType::NodeCreated, &below).await;
+        other.set(&top, "1", -1).await.unwrap();
+        heard(near, EventType::NodeDataChanged, &top).await;
+        heard(far, EventType::NodeDataChanged, &top).await;
+    }
 }

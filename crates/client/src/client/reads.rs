@@ -47,6 +47,9 @@ impl Client {
     }
 
     /// The same with a watch for the next change of data, or the deletion.
+    ///
+    /// Beside a persistent watch of this client on the same path it costs that one an interruption, with servers before 3.9; see
+    /// [`Client::watch`]. So do the other one-shot watches.
     pub fn data_watched(&self, path: &str) -> Call<(Data, Watch), Watch> {
         self.watched(path, OpCode::GetData, WatchKind::Data, |reply, question| {
             let (data, question) = read_body(reply, question, data_body)?;

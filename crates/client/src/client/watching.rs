@@ -17,6 +17,12 @@ use crate::watch::{Guard, PersistentWatch, Signals, Sink, Watch};
 /// Watching.
 impl Client {
     /// Watches a znode, or a znode and everything below it, until the watch is dropped. The znode need not exist.
+    ///
+    /// Servers before 3.9 keep one watch for each path of a session, the one that came last, whatever its kind (ZOOKEEPER-4466). The
+    /// client puts that right: when another kind of watch comes to the path of this one, it is set again behind the other, and tells
+    /// [`Signal::Interrupted`](crate::Signal::Interrupted) and [`Signal::Restored`](crate::Signal::Restored), since changes between
+    /// the two may be missed. So do not answer `Restored` with a one-shot watch on the same path: there, it leads to the next one.
+    /// Both reaches on one path work there too.
     pub fn watch(&self, path: &str, mode: AddWatchMode) -> Call<PersistentWatch, PersistentWatch> {
         let full = match self.root.full(path) {
             Ok(full) => full,

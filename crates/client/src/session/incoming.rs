@@ -95,14 +95,14 @@ impl<C> Session<C> {
     /// Of one transaction there may be several events: this one does not say that all of them were told.
     fn event(&mut self, zxid: Zxid, event: WatcherEvent) {
         self.last_zxid = self.last_zxid.max(zxid);
-        for id in self.watches.fire(event.kind, &event.path) {
-            let event = Event {
-                kind: event.kind,
-                path: event.path.clone(),
-                zxid,
-            };
+        self.mixing.learn(zxid);
+        let (kind, path) = (event.kind, event.path);
+        for id in self.watches.fire(kind, &path) {
+            let path = path.clone();
+            let event = Event { kind, path, zxid };
             self.effects.push(Effect::Event(id, event));
         }
+        self.imply(zxid, kind, &path);
     }
 
     fn auth_answered(&mut self, header: ReplyHeader) -> Result<(), Disconnection> {
@@ -158,18 +158,24 @@ impl<C> Session<C> {
         self.heart.answered(flown.sent);
         self.see(header.zxid);
         let body = frame.slice(ReplyHeader::LEN.min(frame.len())..);
-        if flown.op == OpCode::Sasl {
-            return self.sasl_answered(now, header, &body);
+        match flown.op {
+            OpCode::Sasl => return self.sasl_answered(now, header, &body),
+            OpCode::CheckWatches => self.manner_answered(now, header.err),
+            OpCode::AddWatch if flown.watch.is_none() => self.mended(header.err),
+            _ => {}
         }
         if let Some((id, kind, path)) = &flown.watch {
             self.watches.arrived(path);
-            self.place_watch(header.err, *id, *kind, path);
+            let placed = self.place_watch(header.err, *id, *kind, path);
             if flown.call.is_none() || flown.unwanted {
                 self.unwatch(now, *id);
             }
+            if let Some(kind) = placed {
+                self.mix(now, path, kind);
+            }
         }
         if let Some((path, kind)) = flown.removes.as_ref().filter(|_| header.err == 0) {
-            self.forget_watches(path, *kind);
+            self.forget_watches(now, path, *kind);
         }
         let reply =
             if header.err == ErrorCode::Unimplemented.code() && header.zxid == UNKNOWN_OPERATION {
@@ -195,14 +201,21 @@ impl<C> Session<C> {
     }
 
     /// An exists watch is left where there is no znode, too; where there is one, it is a data watch.
-    fn place_watch(&mut self, err: i32, id: WatchId, kind: WatchKind, path: &Arc<str>) {
+    fn place_watch(
+        &mut self,
+        err: i32,
+        id: WatchId,
+        kind: WatchKind,
+        path: &Arc<str>,
+    ) -> Option<WatchKind> {
         let kind = match (err, kind) {
             (0, WatchKind::Exist) => WatchKind::Data,
             (0, kind) => kind,
             (err, WatchKind::Exist) if err == ErrorCode::NoNode.code() => kind,
-            _ => return,
+            _ => return None,
         };
         self.watches.add(id, path, kind);
+        Some(kind)
     }
 
     fn sasl_answered(

@@ -87,8 +87,13 @@ impl Story {
     }
 
     pub(super) fn event(&mut self, kind: EventType, path: &str) {
+        self.event_of(Zxid(9), kind, path);
+    }
+
+    /// The same with a zxid, or without one as of servers before 3.9.
+    pub(super) fn event_of(&mut self, zxid: Zxid, kind: EventType, path: &str) {
         let mut out = Vec::new();
-        response::event(&mut out, Zxid(9), kind, path);
+        response::event(&mut out, zxid, kind, path);
         self.frame(&out);
     }
 

@@ -197,6 +197,8 @@ fn identities_and_watches_precede_requests_after_a_reconnect() {
     story.reply(1, 7, ErrorCode::Ok);
     story.reply(2, 7, ErrorCode::Ok);
     assert_eq!(story.effects(), ["Connected", "1: 0", "2: 0", "3: 0"]);
+    // Two kinds on one path: the server is asked what it makes of them.
+    assert_eq!(story.sent(), [(3, OpCode::CheckWatches)]);
     story.session.lost();
     assert_eq!(story.effects(), ["watch 2 interrupted", "Suspended"]);
     story.ask(4, OpCode::Sync);
@@ -208,7 +210,7 @@ fn identities_and_watches_precede_requests_after_a_reconnect() {
         [
             (-4, OpCode::Auth),
             (-8, OpCode::SetWatches2),
-            (3, OpCode::Sync)
+            (4, OpCode::Sync)
         ]
     );
     let body = &sent[1].2;

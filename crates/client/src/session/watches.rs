@@ -185,6 +185,33 @@ impl WatchTable {
             .copied()
     }
 
+    /// The watch that hears most of what those on `path` wait for; that of the znode alone is enough for one-shot watches.
+    pub(crate) fn widest(&self, path: &str) -> Option<AddWatchMode> {
+        let here = self.paths.get(path)?;
+        let recursive = here.iter().any(|(kind, _)| *kind == WatchKind::Recursive);
+        Some(match recursive {
+            true => AddWatchMode::PersistentRecursive,
+            false => AddWatchMode::Persistent,
+        })
+    }
+
+    /// True when a persistent watch on `path` shares it with another kind, that of the newcomer included.
+    pub(crate) fn is_mixed(&self, path: &str, newcomer: WatchKind) -> bool {
+        let others = self.paths.get(path).into_iter().flatten();
+        let mut others = others
+            .map(|(kind, _)| *kind)
+            .filter(|kind| *kind != newcomer);
+        others.any(|kind| !kind.is_once() || !newcomer.is_once())
+    }
+
+    /// The persistent watches on `path`, of both reaches.
+    pub(crate) fn persistent_at(&self, path: &str) -> Vec<WatchId> {
+        let here = self.paths.get(path).into_iter().flatten();
+        here.filter(|(kind, _)| !kind.is_once())
+            .map(|(_, id)| *id)
+            .collect()
+    }
+
     /// All watches, in no order that means anything.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (WatchId, WatchKind)> + '_ {
         self.places.iter().map(|(id, (_, kind))| (*id, *kind))
