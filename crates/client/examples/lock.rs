@@ -26,11 +26,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     tokio::select! {
-        () = work(guard.token()) => println!("done"),
-        // Others may have it soon: whatever is not finished must not go on.
-        () = guard.lost() => println!("lost"),
+        () = work(guard.token()) => {
+            println!("done");
+            guard.release().await?;
+        }
+        // Others may have it soon: whatever is not finished must not go on. A release would wait for the connection.
+        () = guard.lost() => {
+            println!("lost");
+            drop(guard);
+        }
     }
-    guard.release().await?;
     client.close().await?;
     Ok(())
 }

@@ -11,14 +11,38 @@
 //! `cversion`, `pzxid`) and what a change of the ACL changes is as old as the last change of the data. A znode that may not be read is
 //! not there, nor is what is below it.
 //!
-//! Servers before 3.9 have one watch for each path of a session, whatever its kind (ZOOKEEPER-4466): there, caches of different kinds,
-//! and other watches, want paths or clients of their own.
+//! Servers before 3.9 have one watch for each path of a session, whatever its kind (ZOOKEEPER-4466): there, another cache or another
+//! watch of the same client on the path of this one makes it read everything again, since it may have missed changes. Nothing is lost;
+//! where that is too much reading, give one of them a client of its own.
 //!
 //! **How it hears.** By one persistent watch; by one-shot watches where a server does not know those (before 3.6), or where
 //! [`CacheOptions::one_shot_watches`] says so.
 //!
 //! **Bounds.** Znodes and bytes are limited ([`CacheOptions`]): a cache that grows beyond ends with an error and keeps what it has.
 //! Reads in flight are limited, and so is what waits for a slow reader (see [`Changes`]).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use rookeeper_client::Client;
+//! use rookeeper_client::recipes::cache::Change;
+//! use rookeeper_client::recipes::tree_cache::TreeCache;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("zk1:2181").await?;
+//! let cache = TreeCache::open(&client, "/app")?;
+//! if !cache.initialized_within(Duration::from_secs(10)).await? {
+//!     println!("no answer yet: it goes on reading in the background");
+//! }
+//! let mut changes = cache.changes();
+//! while let Some(change) = changes.next().await {
+//!     if let Change::Added(znode) = change {
+//!         println!("{} is there, with {} bytes", znode.path, znode.data.bytes.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! What lives here: `scope` (which znodes belong), `survey` (what is to be read), `reading` (reads on their way), `attention` and
 //! `bells` (watches), `contents` (what is held), `changes` (what is told), `upkeep` (the task that puts them together).
@@ -33,10 +57,12 @@ mod survey;
 mod upkeep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::{Client, Data, Error, Retry};
 pub use changes::{Change, Changes};
@@ -229,7 +255,7 @@ impl Cache {
         }
     }
 
-    /// Waits until all that was there has been read once.
+    /// Waits until all that was there has been read once; through an outage too. Safe to cancel.
     pub async fn initialized(&self) -> Result<(), CacheError> {
         let mut standing = self.contents.standing();
         let reached = standing.wait_for(|standing| *standing != Standing::Loading);
@@ -240,13 +266,22 @@ impl Cache {
         }
     }
 
+    /// The same, waiting no longer than `time`: false if it was not read by then.
+    pub async fn initialized_within(&self, time: Duration) -> Result<bool, CacheError> {
+        match timeout(time, self.initialized()).await {
+            Ok(initialized) => initialized.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// True when everything was read and the connection is there. False says that what is held may be old.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         *self.contents.standing().borrow() == Standing::Fresh
     }
 
-    /// Waits until it holds everything that was committed when this was called; tries again while the connection is lost.
+    /// Waits until it holds everything that was committed when this was called; tries again while the connection is lost. Safe to
+    /// cancel.
     pub async fn sync(&self) -> Result<(), CacheError> {
         let retry = Retry::forever().idempotent();
         retry.run(|| self.client.sync(&self.root)).await?;

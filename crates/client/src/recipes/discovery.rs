@@ -18,7 +18,7 @@
 //! let provider = discovery.provider("web", Strategy::RoundRobin)?;
 //! provider.initialized().await?;
 //! if let Some(instance) = provider.pick() {
-//!     println!("{:?}:{:?}", instance.address, instance.port);
+//!     println!("{}", instance.endpoint().unwrap_or_default());
 //! }
 //! registration.unregister().await?;
 //! # Ok(())
@@ -31,7 +31,10 @@
 mod instance;
 mod json;
 
+use std::time::Duration;
+
 use thiserror::Error;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::persistent_node::PersistentNode;
@@ -80,7 +83,8 @@ impl Discovery {
         })
     }
 
-    /// Registers an instance, and waits until it is there. What an earlier session left of the same instance is replaced.
+    /// Registers an instance, and waits until it is there, through an outage too. What an earlier session left of the same instance is
+    /// replaced. Safe to cancel: then a dynamic instance goes again, in the background.
     pub async fn register(
         &self,
         instance: ServiceInstance,
@@ -100,6 +104,18 @@ impl Discovery {
         };
         node.created().await?;
         Ok(Registration { node, instance })
+    }
+
+    /// The same, waiting no longer than `time`: `None` if the instance was not known to be there by then, and it goes again.
+    pub async fn register_within(
+        &self,
+        instance: ServiceInstance,
+        time: Duration,
+    ) -> Result<Option<Registration>, DiscoveryError> {
+        match timeout(time, self.register(instance)).await {
+            Ok(registered) => registered.map(Some),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Deletes an ephemeral of another session.

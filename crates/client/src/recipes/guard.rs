@@ -5,9 +5,34 @@
 //! When the same session is connected again, the guard is held as before. A program that stands still (a stopped process, a long
 //! pause of the machine) learns of nothing meanwhile. Where this matters, hand [`Guard::token`] to whatever is protected, and let it
 //! refuse tokens that are smaller than the largest it has seen.
+//!
+//! **After [`Guard::lost`], drop the guard.** A release waits until the server has done it, and so through an outage; a dropped guard
+//! is released in the background as soon as that is possible.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use rookeeper_client::recipes::guard::Guard;
+//! use rookeeper_client::{Error, Zxid};
+//!
+//! # async fn example(guard: Guard) -> Result<(), Error> {
+//! tokio::select! {
+//!     () = print(guard.token()) => {
+//!         if !guard.release_within(Duration::from_secs(5)).await? {
+//!             println!("printed; the release goes on in the background");
+//!         }
+//!     }
+//!     () = guard.lost() => drop(guard),
+//! }
+//! # Ok(())
+//! # }
+//! # async fn print(_: Zxid) {}
+//! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::mutex::within;
 use super::place::Place;
 use crate::{Client, Error, Zxid};
 
@@ -84,12 +109,20 @@ impl Guard {
         self.hold.place.lost().await;
     }
 
-    /// Releases, and returns when others can have it; tried again until it is done. An error says that the session ended before, and
-    /// the hold with it. If another guard of the same owner is left, that one goes on holding.
+    /// Releases, and returns when others can have it; tried again until it is done, through an outage too. An error says that the
+    /// session ended before, and the hold with it. If another guard of the same owner is left, that one goes on holding.
+    ///
+    /// Safe to cancel: what is not done then is done in the background, as for a guard that is dropped.
     pub async fn release(self) -> Result<(), Error> {
         match self.into_place() {
             Some(place) => place.give_up().await,
             None => Ok(()),
         }
+    }
+
+    /// The same, waiting no longer than `time`. False says that it is not known to be done, and goes on in the background.
+    pub async fn release_within(self, time: Duration) -> Result<bool, Error> {
+        let released = within(time, self.release()).await?;
+        Ok(released.is_some())
     }
 }

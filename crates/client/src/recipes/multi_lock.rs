@@ -111,13 +111,19 @@ impl Guards {
     }
 
     /// Releases all, the last one first, and returns when others can have them. An error is the first one that occurred; the others are
-    /// released all the same.
+    /// released all the same. Safe to cancel: what is not done then is done in the background.
     pub async fn release(mut self) -> Result<(), Error> {
         let mut result = Ok(());
         while let Some(guard) = self.held.pop() {
             result = result.and(guard.release().await);
         }
         result
+    }
+
+    /// The same, waiting no longer than `time`; see [`Guard::release_within`].
+    pub async fn release_within(self, time: Duration) -> Result<bool, Error> {
+        let released = within(time, self.release()).await?;
+        Ok(released.is_some())
     }
 }
 

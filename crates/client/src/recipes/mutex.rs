@@ -19,10 +19,11 @@
 //! let client = Client::connect("zk1:2181").await?;
 //! let guard = Mutex::new(&client, "/locks/printer").lock().await?;
 //! tokio::select! {
-//!     () = print(guard.token()) => {}
-//!     () = guard.lost() => println!("stopped: the lock may be somebody else's soon"),
+//!     () = print(guard.token()) => guard.release().await?,
+//!     // Stop: the lock may be somebody else's soon. Without a connection a release would wait for one.
+//!     () = guard.lost() => drop(guard),
 //! }
-//! guard.release().await
+//! # Ok(())
 //! # }
 //! # async fn print(_: rookeeper_client::Zxid) {}
 //! ```

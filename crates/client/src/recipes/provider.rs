@@ -5,6 +5,25 @@
 //! What it promises: what is chosen was registered and enabled when the cache last heard, and did not fail often of late
 //! ([`Provider::note_error`]). What it does not: that it is still there; while the connection is lost, the last known instances are
 //! offered.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use rookeeper_client::Client;
+//! use rookeeper_client::recipes::discovery::Discovery;
+//! use rookeeper_client::recipes::provider::Strategy;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("zk1:2181").await?;
+//! let provider = Discovery::new(&client, "/services")?.provider("shop", Strategy::RoundRobin)?;
+//! provider.initialized_within(Duration::from_secs(10)).await?;
+//! match provider.pick() {
+//!     Some(instance) => println!("ask {instance}"),
+//!     None => println!("nobody is there"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 use std::ops::Deref;

@@ -146,6 +146,11 @@ impl WriteGuard {
         self.guard.release().await
     }
 
+    /// As [`Guard::release_within`].
+    pub async fn release_within(self, time: Duration) -> Result<bool, Error> {
+        self.guard.release_within(time).await
+    }
+
     /// Goes on as a reader, without a moment in between. After an error, or when the future is dropped, nothing is held.
     pub async fn downgrade(self) -> Result<Guard, Error> {
         let (client, token) = (self.guard.client().clone(), self.guard.token());

@@ -3,7 +3,8 @@
 //! The text is that of Curator's default serializer, byte for byte: JSON without spaces, keys in a fixed order, what Jackson escapes
 //! escaped as Jackson does it. Anything that Curator reads is read.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::net::Ipv6Addr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
@@ -148,6 +149,15 @@ pub struct NotAnInstance {
     pub why: String,
 }
 
+/// `shop 10.0.0.1:80 (ID)`: the service, where it is, and which instance.
+impl fmt::Display for ServiceInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = self.endpoint();
+        let place = endpoint.as_deref().unwrap_or("nowhere");
+        write!(f, "{} {place} ({})", self.name, self.id)
+    }
+}
+
 impl ServiceInstance {
     /// A dynamic instance of a service, with a random id, made now.
     #[must_use]
@@ -170,6 +180,19 @@ impl ServiceInstance {
             uri: None,
             is_enabled: true,
         }
+    }
+
+    /// Host and port as one connects to them: `10.0.0.1:80`, `[::1]:80`. Without a port the host alone, and nothing without a host.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<String> {
+        let host = self.address.as_deref()?;
+        let Some(port) = self.port.or(self.ssl_port) else {
+            return Some(host.to_owned());
+        };
+        Some(match host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]:{port}"),
+            Err(_) => format!("{host}:{port}"),
+        })
     }
 
     /// The address by its [`UriSpec`], if it has one.
@@ -351,6 +374,27 @@ mod tests {
             uri: Some(UriSpec::parse("{scheme}://{address}:{port}/x")),
             ..ServiceInstance::new("web", "h1.example", 80)
         }
+    }
+
+    #[test]
+    fn an_endpoint_is_what_one_connects_to() {
+        let at = |address: &str| ServiceInstance::new("web", address, 80);
+        assert_eq!(at("h1").endpoint().as_deref(), Some("h1:80"));
+        assert_eq!(at("::1").endpoint().as_deref(), Some("[::1]:80"));
+        let (mut portless, mut placeless) = (at("h1"), at("h1"));
+        portless.port = None;
+        placeless.address = None;
+        assert_eq!(portless.endpoint().as_deref(), Some("h1"));
+        assert_eq!(placeless.endpoint(), None);
+        assert_eq!(first().to_string(), "web h1.example:80 (first)");
+        assert_eq!(
+            ServiceInstance {
+                address: None,
+                ..first()
+            }
+            .to_string(),
+            "web nowhere (first)"
+        );
     }
 
     #[test]
