@@ -22,6 +22,8 @@ use rookeeper_proto::reply;
 use rookeeper_proto::stat::Stat;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tracing::debug_span;
+use tracing::field::Empty;
 
 use crate::builder::Builder;
 use crate::call::{Call, Question, read_body};
@@ -245,6 +247,13 @@ impl Client {
             op,
             frame,
             interest,
+            span: debug_span!(
+                "request",
+                ?op,
+                path = %question.path,
+                session = %self.session(),
+                xid = Empty,
+            ),
         };
         if self.shared.commands.send(Command::Ask(ask)).is_err() {
             waiting.fetch_sub(1, Ordering::Relaxed);

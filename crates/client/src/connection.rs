@@ -20,7 +20,8 @@ use tokio::io::AsyncRead;
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span, info, warn};
 
 use crate::client::Status;
 use crate::error::{Disconnection, Error};
@@ -61,6 +62,8 @@ pub(crate) struct Ask {
     pub(crate) op: OpCode,
     pub(crate) frame: Vec<u8>,
     pub(crate) interest: Option<Interest>,
+    /// Lasts from the call to the answer.
+    pub(crate) span: Span,
 }
 
 /// What callers want of the connection.
@@ -99,6 +102,8 @@ enum Turn {
 /// The task's state.
 pub(crate) struct Connection {
     session: Session<Caller>,
+    /// Lasts as long as the session.
+    span: Span,
     inbox: mpsc::UnboundedReceiver<Command>,
     commands: Vec<Command>,
     /// The last turn was one of commands.
@@ -135,6 +140,8 @@ impl Connection {
     ) -> Self {
         Self {
             session,
+            // Of nobody who happens to make the client: it lives on when they are done.
+            span: debug_span!(parent: None, "session", session = Empty),
             inbox,
             commands: Vec::new(),
             took_commands: false,
@@ -158,17 +165,23 @@ impl Connection {
     }
 
     /// Until the session is over.
-    pub(crate) async fn run(mut self) {
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        let span = self.span.clone();
+        self.live().instrument(span)
+    }
+
+    async fn live(mut self) {
         while !self.session.is_over() {
             let Some((line, peer)) = self.dial().await else {
                 break;
             };
             let server = peer.address;
-            debug!(%server, "connected");
+            let span = debug_span!("connection", %server);
+            debug!(parent: &span, %server, "connected");
             let why = match line {
-                Line::Plain(mut stream) => self.serve(&mut stream, &peer).await,
+                Line::Plain(mut stream) => self.serve(&mut stream, &peer).instrument(span).await,
                 #[cfg(feature = "tls")]
-                Line::Tls(mut stream) => self.serve(&mut stream, &peer).await,
+                Line::Tls(mut stream) => self.serve(&mut stream, &peer).instrument(span).await,
             };
             let session = self
                 .session
@@ -217,7 +230,8 @@ impl Connection {
             let Some(attempt) = self.dialing.next() else {
                 continue;
             };
-            match self.meanwhile(attempt.run()).await? {
+            let span = debug_span!("connect", server = %attempt.host);
+            match self.meanwhile(attempt.run().instrument(span)).await? {
                 Ok(connected) => return Some(connected),
                 Err(why) => self.complain(Trouble {
                     server: attempt.host.to_string(),
@@ -454,6 +468,7 @@ impl Connection {
                         frame: ask.frame,
                         watch,
                         removes,
+                        span: ask.span,
                     },
                 );
             }

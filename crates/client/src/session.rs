@@ -27,6 +27,7 @@ use rookeeper_proto::compose;
 use rookeeper_proto::ids::{SessionId, Xid, Zxid};
 use rookeeper_proto::request::ConnectRequest;
 use rookeeper_proto::response;
+use tracing::Span;
 
 use crate::error::{Disconnection, Error};
 use crate::state::State;
@@ -254,6 +255,7 @@ impl<C> Session<C> {
                 frame: compose::bare(OpCode::CloseSession),
                 watch: None,
                 removes: None,
+                span: Span::none(),
             },
         );
         self.closing = true;

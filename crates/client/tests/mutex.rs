@@ -528,3 +528,28 @@ async fn one_lost_lock_of_several_is_told() {
     soon(async { tokio::join!(guards.lost(), removal) }).await;
     assert!(!guards.is_held());
 }
+
+#[tokio::test]
+async fn a_free_lock_is_one_round_trip_of_two_requests_and_its_release_is_one() {
+    let world = World::new();
+    let (client, wire) = world.client_by_wire().await;
+    soon(mutex(&client).lock())
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+    wire.requests();
+
+    let guard = soon(mutex(&client).lock()).await.unwrap();
+    assert_eq!(wire.requests(), [OpCode::Create2, OpCode::GetChildren2]);
+    guard.release().await.unwrap();
+    assert_eq!(wire.requests(), [OpCode::Delete]);
+
+    // The second request does not wait for the answer to the first.
+    wire.swallow_replies();
+    let unanswered = waits(&client);
+    wire.asked(2).await;
+    assert_eq!(wire.requests(), [OpCode::Create2, OpCode::GetChildren2]);
+    assert!(!unanswered.is_finished());
+}

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tracing::field::display;
 use tracing::{info, warn};
 
 use super::{Caller, Connection};
@@ -80,6 +81,9 @@ impl Connection {
         shown.state = state;
         shown.timeout = self.session.timeout();
         if let Some((session, password)) = self.session.identity() {
+            if shown.session != session {
+                self.span.record("session", display(session));
+            }
             shown.session = session;
             shown.password = password.to_vec();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rookeeper_proto::code::OpCode;
 use rookeeper_proto::compose;
 use rookeeper_proto::ids::Xid;
+use tracing::Span;
 
 use super::{AUTH_XID, Moment, Place, Removal, Request, WatchId};
 
@@ -28,6 +29,8 @@ pub(crate) struct Flown<C> {
     /// Nobody wants the watch any more.
     pub(crate) unwanted: bool,
     pub(crate) removes: Option<Removal>,
+    /// From the call to the answer.
+    span: Span,
     /// When it left.
     pub(crate) sent: Moment,
     xid: Xid,
@@ -35,13 +38,14 @@ pub(crate) struct Flown<C> {
 }
 
 impl<C> Flown<C> {
-    const fn silent(op: OpCode, deadline: Moment) -> Self {
+    fn silent(op: OpCode, deadline: Moment) -> Self {
         Self {
             call: None,
             op,
             watch: None,
             unwanted: false,
             removes: None,
+            span: Span::none(),
             sent: Moment(Duration::ZERO),
             xid: Xid(0),
             deadline,
@@ -79,6 +83,7 @@ impl<C> Flight<C> {
                 call: Some(request.call),
                 watch: request.watch,
                 removes: request.removes,
+                span: request.span,
                 ..Flown::silent(request.op, deadline)
             },
             frame: request.frame,
@@ -127,6 +132,7 @@ impl<C> Flight<C> {
         self.xid = self.xid.checked_add(1).unwrap_or(1);
         waiting.flown.xid = Xid(self.xid);
         compose::set_xid(&mut waiting.frame, waiting.flown.xid);
+        waiting.flown.span.record("xid", self.xid);
         out.extend_from_slice(&waiting.frame);
         self.flying.push_back(waiting.flown);
     }
@@ -241,6 +247,7 @@ mod tests {
                 frame: compose::path(OpCode::Sync, "/"),
                 watch: None,
                 removes: None,
+                span: Span::none(),
             };
             flight.queue(request, Moment::default());
         }

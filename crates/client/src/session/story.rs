@@ -106,6 +106,7 @@ impl Story {
                 frame: compose::path(op, "/a"),
                 watch: None,
                 removes: None,
+                span: Span::none(),
             },
         );
     }
@@ -130,6 +131,7 @@ impl Story {
                 frame: compose::path_watch(op, path, true),
                 watch: Some((WatchId(id), kind, path.into())),
                 removes: None,
+                span: Span::none(),
             },
         );
     }
@@ -144,6 +146,7 @@ impl Story {
                 frame: compose::watch_query(op, "/a", kind),
                 watch: None,
                 removes: Some(("/a".to_owned(), kind)),
+                span: Span::none(),
             },
         );
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rookeeper_proto::code::{OpCode, WatcherType};
 use rookeeper_proto::ids::SessionId;
+use tracing::Span;
 
 use super::{WatchId, WatchKind};
 use crate::error::{Disconnection, Error};
@@ -62,6 +63,8 @@ pub(crate) struct Request<C> {
     pub(crate) watch: Option<Place>,
     /// The watches that are gone where it succeeds.
     pub(crate) removes: Option<Removal>,
+    /// Of whoever asks; learns the xid, and ends with the answer.
+    pub(crate) span: Span,
 }
 
 /// An answer as it came: the caller knows how to read it.

@@ -2,6 +2,7 @@
 
 use rookeeper_proto::code::{AddWatchMode, OpCode, WatcherType};
 use rookeeper_proto::compose;
+use tracing::Span;
 
 use super::judge::Asked;
 use super::model::{WRONG, tagged};
@@ -40,6 +41,7 @@ impl World {
         let op = OpCode::RemoveWatches;
         let asked = Asked {
             removes: Some((path.to_owned(), kind)),
+            span: Span::none(),
             ..Asked::default()
         };
         self.ask(op, compose::watch_query(op, path, kind), asked);
@@ -121,6 +123,7 @@ impl World {
             frame: tagged(frame, call),
             watch: watch.map(|(id, kind, path)| (WatchId(id), kind, path.into())),
             removes,
+            span: Span::none(),
         };
         self.session.submit(self.moment(), request);
     }
