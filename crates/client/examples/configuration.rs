@@ -1,18 +1,21 @@
 //! A configuration centre: every setting is a znode below one root, and whoever uses it learns of each change.
 //!
-//! `configuration localhost:2181/app`: prints all settings below `/app`, then each change, until Ctrl-C.
+//! `configuration localhost:2181/app NAME`: prints one setting of `/app`, then each change of it, until Ctrl-C: get and watch, again
+//! and again, which every server can do.
+//! `configuration localhost:2181/app`: all settings below `/app`, by one recursive watch, which servers can do since 3.6.
 //! `configuration localhost:2181/app NAME VALUE`: changes one.
 #![allow(clippy::print_stdout, reason = "that is what an example is for")]
 
-use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, Signal};
+use rookeeper_client::{AddWatchMode, Client, CreateOptions, Error, Retry, Signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match &words[..] {
-        [hosts] => follow(&open(hosts).await?).await?,
+        [hosts] => follow_all(&open(hosts).await?).await?,
+        [hosts, name] => follow(&open(hosts).await?, name).await?,
         [hosts, name, value] => set(&open(hosts).await?, name, value).await?,
-        _ => return Err("usage: configuration HOSTS/ROOT [NAME VALUE]".into()),
+        _ => return Err("usage: configuration HOSTS/ROOT [NAME [VALUE]]".into()),
     }
     Ok(())
 }
@@ -48,7 +51,34 @@ async fn set(client: &Client, name: &str, value: &str) -> Result<(), Error> {
     client.close().await
 }
 
-async fn follow(client: &Client) -> Result<(), Error> {
+/// Gets and watches in one request, so that no change falls between the two. Of changes that follow each other closely the last one
+/// is seen, and never an older one after a newer.
+async fn follow(client: &Client, name: &str) -> Result<(), Error> {
+    let path = format!("/{name}");
+    // While the connection is away, the last known value is as good as any.
+    let retry = Retry::forever().idempotent();
+    loop {
+        let changed = match retry.run(|| client.data_watched(&path)).await {
+            Ok((data, changed)) => {
+                println!("{path} = {}", String::from_utf8_lossy(&data.bytes));
+                changed
+            }
+            Err(error) if error.is_no_node() => {
+                let (stat, appears) = retry.run(|| client.exists_watched(&path)).await?;
+                if stat.is_some() {
+                    continue;
+                }
+                println!("{path} is not set");
+                appears
+            }
+            Err(error) => return Err(error),
+        };
+        // An error says that the session has ended.
+        changed.await?;
+    }
+}
+
+async fn follow_all(client: &Client) -> Result<(), Error> {
     // The watch first: no change falls between it and the first look.
     let mut changes = client.watch("/", AddWatchMode::PersistentRecursive).await?;
     show_all(client).await?;

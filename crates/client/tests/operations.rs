@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rookeeper_client::{
     Acl, AddWatchMode, CreateOptions, Error, ErrorCode, EventType, Expected, Multi, MultiRead,
-    MultiResult, ReadResult, Signal, State, WatcherType, perms,
+    MultiResult, ReadResult, Signal, State, WatcherType, Zxid, perms,
 };
 use world::{World, builder, connect, reach, soon};
 
@@ -546,4 +546,22 @@ async fn a_client_goes_to_the_server_that_answers() {
         let client = connect(&format!("{dead},{}", world.address())).await;
         assert_eq!(client.server(), Some(world.address()));
     }
+}
+
+#[tokio::test]
+async fn a_server_alone_refuses_to_change_its_members() {
+    let member = "server.2=127.0.0.1:2888:3888;2181";
+    let refused = async |world: &World| {
+        let client = world.client().await;
+        let added = client.reconfig(Some(member), None, None, None).await;
+        let removed = client.reconfig(None, Some("1"), None, Some(Zxid(7))).await;
+        let replaced = client.reconfig(None, None, Some(member), None).await;
+        // The connection stands, and knows the others' order.
+        client.data("/").await.unwrap();
+        [added, removed, replaced].map(|answer| answer.unwrap_err().code())
+    };
+    let off = refused(&World::new()).await;
+    assert_eq!(off, [Some(ErrorCode::ReconfigDisabled); 3]);
+    let on = refused(&World::with(&["-Dzookeeper.reconfigEnabled=true"])).await;
+    assert_eq!(on, [Some(ErrorCode::Unimplemented); 3]);
 }
