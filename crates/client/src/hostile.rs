@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rookeeper_proto::code::{AddWatchMode, OpCode, WatcherType};
 use rookeeper_proto::compose;
+use tracing::Span;
 
 use crate::session::{Effect, Moment, Request, Session, SessionSettings, WatchId, WatchKind};
 
@@ -137,6 +138,7 @@ impl Play {
             },
             watch: kind.map(|kind| (WatchId(u64::from(call)), kind, path.into())),
             removes: (op == OpCode::RemoveWatches).then(|| (path.to_owned(), WatcherType::Any)),
+            span: Span::none(),
         };
         self.session.submit(self.moment(), request);
     }

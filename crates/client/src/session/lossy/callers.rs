@@ -41,7 +41,6 @@ impl World {
         let op = OpCode::RemoveWatches;
         let asked = Asked {
             removes: Some((path.to_owned(), kind)),
-            span: Span::none(),
             ..Asked::default()
         };
         self.ask(op, compose::watch_query(op, path, kind), asked);
