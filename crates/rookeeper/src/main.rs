@@ -54,7 +54,7 @@ enum Job {
     },
     /// Run all members of an ensemble on this machine, to try things out: a process each, data kept, Ctrl-C stops them.
     Ensemble(ensemble::Ensemble),
-    /// Run a command while a lock is held: `rookeeper lock /locks/backup -- ./backup.sh`. Ends with the command's exit code.
+    /// Run a command while a lock is held: `rookeeper lock /locks/backup -- ./backup.sh`. Ends with the command's exit code; 69 if there was no lock, 70 if it was lost.
     Lock(lock::Lock),
     /// Measure a server of the ZooKeeper protocol.
     Bench(bench::Bench),
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     if let Some(words) = cli::called_as_shell() {
         return cli::run(&words);
     }
-    match Arguments::parse().job {
+    match Arguments::parse_from(lock::spelled(std::env::args_os())).job {
         None => server::run(&[]),
         Some(Job::Server {
             until_stdin_ends,
