@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
+use rookeeper_proto::ids::Zxid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -40,7 +41,7 @@ pub(super) const COMMAND: Command = Command {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Report {
     mode: String,
-    zxid: i64,
+    zxid: Zxid,
     received: i64,
     sent: i64,
     latency: String,
@@ -141,7 +142,8 @@ impl Member {
         }
     }
 
-    fn document(&self, newest: i64) -> Document {
+    /// `zxids` are those of all members.
+    fn document(&self, zxids: &[Zxid]) -> Document {
         let (at, report) = match &self.now {
             Ok(now) => now,
             Err(why) => return self.absent(why),
@@ -158,11 +160,8 @@ impl Member {
         Document::record([
             ("server", self.server.as_str().into()),
             ("mode", report.mode.as_str().into()),
-            ("zxid", Document::Text(format!("0x{:x}", report.zxid))),
-            (
-                "behind",
-                Document::Number(newest.saturating_sub(report.zxid)),
-            ),
+            ("zxid", Document::Text(report.zxid.to_string())),
+            ("behind", Document::Number(behind(report.zxid, zxids))),
             ("in/s", rate(|report| report.received)),
             ("out/s", rate(|report| report.sent)),
             ("latency", report.latency.as_str().into()),
@@ -239,7 +238,7 @@ impl Report {
                 "Mode" => value.trim().clone_into(&mut report.mode),
                 "Zxid" => {
                     let digits = value.trim().trim_start_matches("0x");
-                    report.zxid = i64::from_str_radix(digits, 16).unwrap_or_default();
+                    report.zxid = Zxid(i64::from_str_radix(digits, 16).unwrap_or_default());
                 }
                 _ => {}
             }
@@ -248,12 +247,26 @@ impl Report {
     }
 }
 
+/// How many transactions a server at `zxid` lacks at least. Its own epoch went on to what anybody has of it; of those between that one
+/// and the newest nothing is known.
+fn behind(zxid: Zxid, zxids: &[Zxid]) -> i64 {
+    let of_epoch = zxids.iter().filter(|other| other.epoch() == zxid.epoch());
+    let in_epoch = of_epoch.map(|other| other.counter()).max();
+    let lacking = in_epoch.unwrap_or(0).saturating_sub(zxid.counter());
+    let newest = zxids.iter().max().copied().unwrap_or(zxid);
+    let in_newest = match newest.epoch() == zxid.epoch() {
+        true => 0,
+        false => newest.counter(),
+    };
+    i64::from(lacking) + i64::from(in_newest)
+}
+
 fn render(members: &[Member], format: Format) -> String {
     let reports = members.iter().filter_map(|member| member.now.as_ref().ok());
-    let newest = reports.map(|(_, report)| report.zxid).max().unwrap_or(0);
+    let zxids: Vec<Zxid> = reports.map(|(_, report)| report.zxid).collect();
     let rows = members
         .iter()
-        .map(|member| member.document(newest))
+        .map(|member| member.document(&zxids))
         .collect();
     let document = Document::List(rows);
     match format {
@@ -273,7 +286,7 @@ mod tests {
     fn an_answer_of_a_leader_is_read() {
         let report = Report::parse(ANSWER).unwrap();
         assert_eq!(report.mode, "leader");
-        assert!(report.zxid > 0 && report.nodes > 0 && !report.latency.is_empty());
+        assert!(report.zxid.0 > 0 && report.nodes > 0 && !report.latency.is_empty());
         assert_eq!(
             Report::parse("This ZooKeeper instance is not currently serving requests"),
             None
@@ -287,7 +300,7 @@ mod tests {
             let report = Report {
                 mode: "follower".to_owned(),
                 received,
-                zxid,
+                zxid: Zxid(zxid),
                 ..Report::default()
             };
             (begun + Duration::from_secs(seconds), report)
@@ -297,11 +310,23 @@ mod tests {
             before: Some(at(0, 100, 1)),
             now: Ok(at(2, 300, 7)),
         };
-        let Document::Record(parts) = member.document(10) else {
+        let Document::Record(parts) = member.document(&[Zxid(7), Zxid(10)]) else {
             panic!()
         };
         assert!(parts.contains(&("in/s", Document::Number(100))));
         assert!(parts.contains(&("behind", Document::Number(3))));
+    }
+
+    #[test]
+    fn lags_are_counted_within_epochs() {
+        let zxid = Zxid::new;
+        let zxids = [zxid(2, 0), zxid(1, 18), zxid(1, 15)];
+        // A new leader that has not written yet.
+        assert_eq!(behind(zxid(2, 0), &zxids), 0);
+        assert_eq!(behind(zxid(1, 18), &zxids), 0);
+        assert_eq!(behind(zxid(1, 15), &zxids), 3);
+        assert_eq!(behind(zxid(1, 15), &[zxid(2, 4), zxid(1, 15)]), 4);
+        assert_eq!(behind(zxid(1, 15), &[]), 0);
     }
 
     #[test]
@@ -326,7 +351,7 @@ mod tests {
         };
         let away = Member::new("b:1".to_owned());
         for members in [[&there, &away], [&away, &there]] {
-            let rows = members.map(|member| member.document(0)).to_vec();
+            let rows = members.map(|member| member.document(&[])).to_vec();
             let table = Document::List(rows).render(Format::Table);
             let widths: Vec<_> = table.lines().map(|line| line.chars().count()).collect();
             assert_eq!(widths, [widths[0]; 3], "{table}");
