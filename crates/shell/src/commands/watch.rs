@@ -1,6 +1,7 @@
 //! `watch`: changes as they happen, until Ctrl-C.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rookeeper_client::{Client, Event, Signal};
 use rookeeper_proto::code::{AddWatchMode, EventType};
 
@@ -47,7 +48,8 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
             Some(Signal::Event(event)) => {
                 seen += 1;
                 let value = value(&client, &event, call.has(VALUES.name)).await;
-                print(shell, format, &event, value.as_deref());
+                shell.out(&text(shell.zone(), format, &event, value.as_deref()));
+                shell.console().flush();
             }
             Some(Signal::Interrupted) => {
                 shell.err("connection lost: changes may be missed");
@@ -72,23 +74,26 @@ async fn value(client: &Client, event: &Event, is_wanted: bool) -> Option<Vec<u8
     Some(data.bytes.to_vec())
 }
 
-fn print(shell: &Shell, format: Option<Format>, event: &Event, value: Option<&[u8]>) {
+fn text(zone: &TimeZone, format: Option<Format>, event: &Event, value: Option<&[u8]>) -> String {
     let now = Timestamp::now();
     let kind = event_text::kind_name(event.kind);
-    let text = match format {
+    // Servers before 3.9 send none.
+    let zxid = (event.zxid.0 >= 0).then(|| event.zxid.to_string());
+    match format {
         None => {
-            let time = now.to_zoned(shell.zone().clone()).strftime("%H:%M:%S%.3f");
+            let time = now.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f");
             let value =
                 value.map(|bytes| format!(" {}", data_text::in_one_line(bytes, VALUE_SHOWN)));
             let value = value.unwrap_or_default();
-            format!("{time} {kind} {} zxid {}{value}\n", event.path, event.zxid)
+            let zxid = zxid.map_or_else(String::new, |zxid| format!(" zxid {zxid}"));
+            format!("{time} {kind} {}{zxid}{value}\n", event.path)
         }
         Some(format) => {
             let mut parts = vec![
                 ("time", Document::Text(now.to_string())),
                 ("type", kind.into()),
                 ("path", event.path.as_str().into()),
-                ("zxid", Document::Text(event.zxid.to_string())),
+                ("zxid", zxid.map_or(Document::Null, Document::Text)),
             ];
             parts.extend(value.map(|bytes| data_text::document(Some(bytes))));
             let document = Document::Record(parts);
@@ -99,7 +104,31 @@ fn print(shell: &Shell, format: Option<Format>, event: &Event, value: Option<&[u
                 Format::Table => document.render(format) + "\n",
             }
         }
-    };
-    shell.out(&text);
-    shell.console().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rookeeper_proto::ids::Zxid;
+
+    use super::*;
+
+    fn event(zxid: i64) -> Event {
+        Event {
+            kind: EventType::NodeDeleted,
+            path: "/a".to_owned(),
+            zxid: Zxid(zxid),
+        }
+    }
+
+    #[test]
+    fn a_zxid_that_no_server_sent_is_not_shown() {
+        let zone = TimeZone::UTC;
+        let with = text(&zone, None, &event(255), None);
+        assert!(with.ends_with(" NodeDeleted /a zxid 0xff\n"), "{with}");
+        let without = text(&zone, None, &event(-1), Some(b"v"));
+        assert!(without.ends_with(" NodeDeleted /a v\n"), "{without}");
+        let json = text(&zone, Some(Format::Json), &event(-1), None);
+        assert!(json.contains("\"zxid\":null"), "{json}");
+    }
 }
