@@ -31,7 +31,7 @@ struct Terminal {
     unread: Vec<u8>,
     hosts: String,
     _dir: tempfile::TempDir,
-    _server: Server,
+    server: Option<Server>,
 }
 
 impl Terminal {
@@ -78,7 +78,7 @@ impl Terminal {
             unread: Vec::new(),
             hosts,
             _dir: dir,
-            _server: server,
+            server: Some(server),
         }
     }
 
@@ -259,4 +259,26 @@ fn data_cannot_speak_to_the_terminal() {
     terminal.sees_prompt(0);
     terminal.press("get /evil\r");
     terminal.sees("\\x1b[2J");
+}
+
+#[test]
+fn the_prompt_tells_what_has_become_of_the_session() {
+    let mut terminal = Terminal::new();
+    terminal.sees_prompt(0);
+    terminal.press("half");
+    terminal.sees("half");
+    drop(terminal.server.take());
+    terminal.sees("state:Disconnected");
+    let prompt = format!("[zk: {}(CONNECTING) 0]half", terminal.hosts);
+    terminal.sees(&prompt);
+}
+
+#[test]
+fn a_name_with_a_blank_is_completed_to_a_line_that_works() {
+    let mut terminal = Terminal::new();
+    terminal.elsewhere(&["create", "/two words", "found"]);
+    terminal.sees_prompt(0);
+    terminal.press("get /tw\t\r");
+    terminal.sees("get \"/two words\" ");
+    terminal.sees("found");
 }

@@ -22,41 +22,66 @@ pub enum Wanted<'a> {
     Command(&'a str),
     /// Options of a command.
     Option(&'a str, &'a str),
-    /// Children of the first path whose names begin with the second text.
-    Child(&'a str, &'a str),
+    /// Children of a path.
+    Child(Child<'a>),
     /// Nothing is known.
     Nothing,
+}
+
+/// A path whose end is being typed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Child<'a> {
+    /// The quote before it, if there is one.
+    pub quote: Option<char>,
+    /// What is before its last slash; nothing for children of the root.
+    pub parent: &'a str,
+    /// What is behind it.
+    pub name: &'a str,
+}
+
+/// What may stand in place of what was typed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// As it is listed.
+    pub shown: String,
+    /// As it goes into the line.
+    pub text: String,
 }
 
 impl<'a> Wanted<'a> {
     /// Looks at a line up to the cursor.
     #[must_use]
     pub fn of(line: &'a str) -> Self {
-        let start = line.rfind(words::is_blank).map_or(0, |at| at + 1);
-        let (before, word) = line.split_at(start);
-        let word = word.trim_start_matches(['"', '\'']);
+        let (before, quote, word) = words::last(line);
         let first = before.split_whitespace().next();
         match (first, word.rsplit_once('/')) {
-            (_, Some(("", name))) if word.starts_with('/') => Wanted::Child("/", name),
-            (_, Some((parent, name))) if word.starts_with('/') => Wanted::Child(parent, name),
-            (None, _) => Wanted::Command(word),
+            (_, Some((parent, name))) if word.starts_with('/') => Wanted::Child(Child {
+                quote,
+                parent,
+                name,
+            }),
+            (None | Some("help"), _) => Wanted::Command(word),
             (Some(command), _) if word.starts_with('-') => Wanted::Option(command, word),
             _ => Wanted::Nothing,
         }
     }
 
-    /// How many bytes before the cursor a candidate replaces.
+    /// How many bytes before the cursor a candidate replaces: all of the word, with its quote.
     #[must_use]
-    pub const fn typed(&self) -> usize {
+    pub fn typed(&self) -> usize {
         match self {
-            Self::Command(word) | Self::Option(_, word) | Self::Child(_, word) => word.len(),
+            Self::Command(word) | Self::Option(_, word) => word.len(),
+            Self::Child(child) => {
+                let quote = child.quote.map_or(0, char::len_utf8);
+                quote + child.parent.len() + "/".len() + child.name.len()
+            }
             Self::Nothing => 0,
         }
     }
 
-    /// The candidates, sorted; `children` gives the names below a path.
+    /// The candidates, sorted; `children` gives the names below a path. An only one is complete, with a blank behind it.
     #[must_use]
-    pub fn candidates(&self, children: impl FnOnce(&str) -> Vec<String>) -> Vec<String> {
+    pub fn candidates(&self, children: impl FnOnce(&str) -> Vec<String>) -> Vec<Candidate> {
         let mut found: Vec<String> = match self {
             Self::Command(word) => commands::listed()
                 .map(|command| command.name.to_owned())
@@ -68,14 +93,80 @@ impl<'a> Wanted<'a> {
                 .map(|flag| format!("-{}", flag.name))
                 .filter(|name| name.starts_with(word))
                 .collect(),
-            Self::Child(parent, name) => children(parent)
-                .into_iter()
-                .filter(|child| child.starts_with(name))
-                .collect(),
+            Self::Child(child) => return child.candidates(children(child.parent())),
             Self::Nothing => Vec::new(),
         };
         found.sort_unstable();
-        found
+        let end = if found.len() == 1 { " " } else { "" };
+        let candidate = |shown: String| Candidate {
+            text: format!("{shown}{end}"),
+            shown,
+        };
+        found.into_iter().map(candidate).collect()
+    }
+}
+
+impl Child<'_> {
+    fn parent(&self) -> &str {
+        match self.parent {
+            "" => "/",
+            parent => parent,
+        }
+    }
+
+    fn candidates(&self, names: Vec<String>) -> Vec<Candidate> {
+        let mut names: Vec<String> = names
+            .into_iter()
+            .filter(|name| name.starts_with(self.name))
+            .collect();
+        names.sort_unstable();
+        let paths: Vec<String> = names
+            .iter()
+            .map(|name| format!("{}/{name}", self.parent))
+            .collect();
+        // What they have in common goes into the line.
+        let needs_quote = common(&paths).contains(words::is_blank);
+        let quote = self
+            .quote
+            .or_else(|| needs_quote.then(|| free_quote(&paths)));
+        let is_only = names.len() == 1;
+        let text = |path: String| match (quote, is_only) {
+            (None, true) => format!("{path} "),
+            (None, false) => path,
+            (Some(quote), true) => format!("{quote}{path}{quote} "),
+            (Some(quote), false) => format!("{quote}{path}"),
+        };
+        // There are no escapes: what has the quote itself cannot be said.
+        names
+            .into_iter()
+            .zip(paths)
+            .filter(|(_, path)| !quote.is_some_and(|quote| path.contains(quote)))
+            .map(|(shown, path)| Candidate {
+                shown,
+                text: text(path),
+            })
+            .collect()
+    }
+}
+
+/// What all of them begin with.
+fn common(paths: &[String]) -> &str {
+    let Some((first, others)) = paths.split_first() else {
+        return "";
+    };
+    let ends = first.char_indices().map(|(at, _)| at).rev();
+    let shorter = ends.filter_map(|at| first.get(..at));
+    let mut candidates = std::iter::once(first.as_str()).chain(shorter);
+    candidates
+        .find(|begin| others.iter().all(|other| other.starts_with(begin)))
+        .unwrap_or_default()
+}
+
+/// A quote that is not in the paths, if there is one.
+fn free_quote(paths: &[String]) -> char {
+    match paths.iter().any(|path| path.contains('"')) {
+        true => '\'',
+        false => '"',
     }
 }
 
@@ -97,35 +188,80 @@ pub async fn children(client: Option<Client>, parent: String) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const fn child<'a>(quote: Option<char>, parent: &'a str, name: &'a str) -> Wanted<'a> {
+        Wanted::Child(Child {
+            quote,
+            parent,
+            name,
+        })
+    }
+
     #[test]
     fn the_last_word_says_what_is_wanted() {
         for (line, wanted) in [
             ("", Wanted::Command("")),
             ("cre", Wanted::Command("cre")),
-            ("ls /zoo", Wanted::Child("/", "zoo")),
-            ("ls /a/b/", Wanted::Child("/a/b", "")),
-            ("ls \"/m", Wanted::Child("/", "m")),
+            ("help ge", Wanted::Command("ge")),
+            ("ls /zoo", child(None, "", "zoo")),
+            ("ls /a/b/", child(None, "/a/b", "")),
+            ("ls \"/m", child(Some('"'), "", "m")),
+            ("ls '/two w", child(Some('\''), "", "two w")),
+            ("ls \"/a b\" /c", child(None, "", "c")),
             ("get -", Wanted::Option("get", "-")),
             ("set /a va", Wanted::Nothing),
-            ("/", Wanted::Child("/", "")),
+            ("/", child(None, "", "")),
         ] {
             assert_eq!(Wanted::of(line), wanted, "{line}");
         }
     }
 
+    /// The line that TAB makes of this one if there is nothing to choose from, else what may go into it.
+    fn tab(line: &str, children: &[&str]) -> Vec<String> {
+        let wanted = Wanted::of(line);
+        let kept = &line[..line.len() - wanted.typed()];
+        let names = |_: &str| children.iter().map(|name| (*name).to_owned()).collect();
+        let found = wanted.candidates(names);
+        let text = |candidate: Candidate| format!("{kept}{}", candidate.text);
+        found.into_iter().map(text).collect()
+    }
+
     #[test]
     fn candidates_begin_with_what_was_typed() {
-        let none = |_: &str| Vec::new();
-        assert_eq!(
-            Wanted::of("ge").candidates(none),
-            ["get", "getAcl", "getAllChildrenNumber", "getEphemerals"]
-        );
-        assert_eq!(Wanted::of("crea").candidates(none), ["create"]);
-        let children = |parent: &str| {
-            assert_eq!(parent, "/");
-            vec!["m2".to_owned(), "m1".to_owned(), "zookeeper".to_owned()]
+        let shown = |line: &str| {
+            let found = Wanted::of(line).candidates(|_| Vec::new());
+            let shown = found.into_iter().map(|candidate| candidate.shown);
+            shown.collect::<Vec<_>>()
         };
-        assert_eq!(Wanted::of("ls /m").candidates(children), ["m1", "m2"]);
-        assert_eq!(Wanted::of("reconfig -m").candidates(none), ["-members"]);
+        let all = ["get", "getAcl", "getAllChildrenNumber", "getEphemerals"];
+        assert_eq!(shown("ge"), all);
+        assert_eq!(shown("help ge"), all);
+        assert_eq!(tab("crea", &[]), ["create "]);
+        let children = ["m2", "m1", "zookeeper"];
+        assert_eq!(tab("ls /m", &children), ["ls /m1", "ls /m2"]);
+        assert_eq!(tab("ls /z", &children), ["ls /zookeeper "]);
+        assert_eq!(tab("ls /a/z", &children), ["ls /a/zookeeper "]);
+        assert_eq!(tab("reconfig -m", &[]), ["reconfig -members "]);
+    }
+
+    #[test]
+    fn a_completed_line_means_what_was_completed() {
+        for (line, children, completed) in [
+            ("ls /t", &["two words"][..], "ls \"/two words\" "),
+            ("ls \"/two w", &["two words"], "ls \"/two words\" "),
+            ("ls '/t", &["two words"], "ls '/two words' "),
+            ("ls /a/t", &["two \"words\""], "ls '/a/two \"words\"' "),
+            ("ls \"/t", &["two"], "ls \"/two\" "),
+        ] {
+            assert_eq!(tab(line, children), [completed], "{line}");
+            let name = format!("/{}", children[0]);
+            assert!(words::split(completed)[1].ends_with(&name), "{line}");
+        }
+        assert_eq!(
+            tab("ls /t", &["two b", "two a"]),
+            ["ls \"/two a", "ls \"/two b"]
+        );
+        assert_eq!(tab("ls /t", &["two a", "ten"]), ["ls /ten", "ls /two a"]);
+        // Nothing can be typed that means this.
+        assert_eq!(tab("ls /x", &["x '\" y"]), [""; 0]);
     }
 }

@@ -1,11 +1,12 @@
 //! The line editor, on a thread of its own, since it waits for keys. It talks to the shell in messages: what to ask, what was typed,
 //! what TAB wants to know. Events are printed above the line that is being typed.
 
-use std::sync::mpsc;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use rustyline::completion::{Completer, Pair};
-use rustyline::config::CompletionType;
+use rustyline::config::{ColorMode, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -15,6 +16,7 @@ use rustyline::{Config, Context, Editor, ExternalPrinter, Helper};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::completion::{PATIENCE, Wanted};
+use crate::prompt::Prompt;
 
 /// Lines that the arrow keys bring back.
 const RECALLED: usize = 1000;
@@ -40,6 +42,8 @@ pub struct LineEditor {
     ask: mpsc::Sender<String>,
     typed: UnboundedReceiver<Typed>,
     print: mpsc::Sender<String>,
+    /// The prompt of the line that is being typed.
+    shown: Arc<Mutex<Option<Prompt>>>,
 }
 
 impl LineEditor {
@@ -50,12 +54,18 @@ impl LineEditor {
             .completion_show_all_if_ambiguous(true)
             .completion_prompt_limit(SHOWN)
             .bracketed_paste(false)
+            // Without it the prompt could not change; it has no colours.
+            .color_mode(ColorMode::Forced)
             .max_history_size(RECALLED)?
             .build();
         let (tell, typed) = unbounded_channel();
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history)?;
-        editor.set_helper(Some(Keys { tell: tell.clone() }));
+        let shown = Arc::default();
+        editor.set_helper(Some(Keys {
+            tell: tell.clone(),
+            prompt: Arc::clone(&shown),
+        }));
         let mut printer = editor.create_external_printer()?;
         let (print, texts) = mpsc::channel::<String>();
         // On a thread, since the printer waits for the editor, which may be waiting for us.
@@ -69,13 +79,20 @@ impl LineEditor {
                 }
             }
         });
-        Ok(Self { ask, typed, print })
+        Ok(Self {
+            ask,
+            typed,
+            print,
+            shown,
+        })
     }
 
     /// Asks for a line. What is typed comes from [`Self::next`].
-    pub fn ask(&self, prompt: String) {
+    pub fn ask(&self, prompt: Prompt) {
+        let text = prompt.text();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(prompt);
         // An editor that is gone tells its end.
-        let _ = self.ask.send(prompt);
+        let _ = self.ask.send(text);
     }
 
     /// What the editor tells next.
@@ -102,9 +119,10 @@ fn read(editor: &mut Editor<Keys, MemHistory>, prompt: &str) -> Typed {
     }
 }
 
-/// What keys ask for.
+/// What keys ask for, and how the prompt looks by now.
 struct Keys {
     tell: UnboundedSender<Typed>,
+    prompt: Arc<Mutex<Option<Prompt>>>,
 }
 
 impl Completer for Keys {
@@ -122,14 +140,9 @@ impl Completer for Keys {
             let _ = self.tell.send(Typed::Children(parent.to_owned(), answer));
             children.recv_timeout(PATIENCE).unwrap_or_default()
         });
-        let is_only = found.len() == 1;
-        let pairs = found.into_iter().map(|name| Pair {
-            replacement: if is_only {
-                format!("{name} ")
-            } else {
-                name.clone()
-            },
-            display: name,
+        let pairs = found.into_iter().map(|candidate| Pair {
+            replacement: candidate.text,
+            display: candidate.shown,
         });
         Ok((at.saturating_sub(wanted.typed()), pairs.collect()))
     }
@@ -138,6 +151,19 @@ impl Completer for Keys {
 impl Hinter for Keys {
     type Hint = String;
 }
-impl Highlighter for Keys {}
+impl Highlighter for Keys {
+    /// The session may have changed since the prompt was first drawn.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        drawn: &'p str,
+        is_default: bool,
+    ) -> Cow<'b, str> {
+        let prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*prompt {
+            Some(prompt) if is_default => Cow::Owned(prompt.fitting(drawn)),
+            _ => Cow::Borrowed(drawn),
+        }
+    }
+}
 impl Validator for Keys {}
 impl Helper for Keys {}

@@ -34,6 +34,7 @@ pub mod interrupt;
 pub mod options;
 pub mod path_text;
 pub mod progress;
+pub mod prompt;
 mod reach;
 pub mod run;
 pub mod session_log;

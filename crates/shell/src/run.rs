@@ -133,14 +133,14 @@ async fn from_lines(shell: &mut Shell, console: &Console, shown: Shown) -> u8 {
             shell.settle().await;
         }
         if shown == Shown::Prompt {
-            console.out(&shell.prompt());
+            console.out(&shell.prompt().text());
             console.flush();
         }
         let Some(line) = lines.recv().await else {
             break;
         };
         if shown == Shown::Both && !line.trim().is_empty() {
-            console.out(&format!("{}{line}\n", shell.prompt()));
+            console.out(&format!("{}{line}\n", shell.prompt().text()));
         }
         status = status_after(shell, &line, status).await;
         if shell.has_ended() || console.is_gone() {

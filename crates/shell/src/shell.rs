@@ -22,6 +22,7 @@ use crate::failure::{At, Failure, SUCCESS};
 use crate::history::History;
 use crate::interrupt::Interrupt;
 use crate::options::Parsed;
+use crate::prompt::Prompt;
 use crate::{path_text, reach, session_log, stat_block, words};
 
 /// How long a prompt waits for a session that is about to be there.
@@ -157,18 +158,11 @@ impl Shell {
 
     /// What asks the next prompt: the servers, the state, the number of the line.
     #[must_use]
-    pub fn prompt(&self) -> String {
-        let state = match self.session().map(Client::state) {
-            Some(State::Connecting | State::Suspended) => "CONNECTING",
-            Some(State::Connected) => "CONNECTED",
-            Some(State::ReadOnly) => "CONNECTEDREADONLY",
-            Some(State::AuthFailed) => "AUTH_FAILED",
-            Some(State::Expired | State::Closed) | None => "CLOSED",
-        };
-        format!(
-            "[zk: {}({state}) {}] ",
-            self.target.hosts,
-            self.history.next()
+    pub fn prompt(&self) -> Prompt {
+        Prompt::new(
+            self.target.hosts.clone(),
+            self.session().cloned(),
+            self.history.next(),
         )
     }
 

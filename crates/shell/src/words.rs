@@ -19,6 +19,30 @@ pub fn split(line: &str) -> Vec<String> {
     words
 }
 
+/// A line up to the cursor: what is before its last word, the quote that the word began with and that is open yet, and the word.
+#[must_use]
+pub fn last(line: &str) -> (&str, Option<char>, &str) {
+    let mut at = 0;
+    loop {
+        let rest = line.get(at..).unwrap_or_default();
+        let word = rest.trim_start_matches(is_blank);
+        let begin = at + rest.len() - word.len();
+        let (before, _) = line.split_at_checked(begin).unwrap_or((line, ""));
+        let behind = match word.chars().next() {
+            None => return (line, None, ""),
+            Some(quote @ ('"' | '\'')) => match quoted(word, quote) {
+                (None, inner) => return (before, Some(quote), inner),
+                (Some(_), behind) => behind,
+            },
+            Some(_) => match plain(word) {
+                (_, "") => return (before, None, word),
+                (_, behind) => behind,
+            },
+        };
+        at = line.len() - behind.len();
+    }
+}
+
 /// True for what parts words.
 #[must_use]
 pub const fn is_blank(c: char) -> bool {
@@ -88,6 +112,20 @@ mod tests {
         );
         check("x 'a b", &["x", "a", "b"]);
         check("\"", &[]);
+    }
+
+    #[test]
+    fn the_last_word_is_the_one_that_is_being_typed() {
+        for (line, parts) in [
+            ("", ("", None, "")),
+            ("ls ", ("ls ", None, "")),
+            ("ls /a", ("ls ", None, "/a")),
+            ("ls \"/a b", ("ls ", Some('"'), "/a b")),
+            ("ls \"/a b\" '", ("ls \"/a b\" ", Some('\''), "")),
+            ("ls \"/a b\"", ("ls \"/a b\"", None, "")),
+        ] {
+            assert_eq!(last(line), parts, "{line:?}");
+        }
     }
 
     #[test]

@@ -384,7 +384,7 @@ async fn a_refused_identity_ends_the_session() {
         "\nWATCHER::\n\nWatchedEvent state:AuthFailed type:None path:null zxid: -1\n",
     );
     check(&session.say("ls /").await, "Not connected\n");
-    assert!(session.shell.prompt().contains("(AUTH_FAILED)"));
+    assert!(session.shell.prompt().text().contains("(AUTH_FAILED)"));
     check(&session.say("quit").await, "");
 }
 
@@ -444,7 +444,7 @@ async fn nobody_is_there_is_told_at_once() {
         &session.say("get /a").await,
         &format!("KeeperErrorCode = ConnectionLoss for /a ({nowhere}: connection refused)\n"),
     );
-    let prompt = session.shell.prompt();
+    let prompt = session.shell.prompt().text();
     assert_eq!(prompt, format!("[zk: {nowhere}(CONNECTING) 2] "));
 }
 
