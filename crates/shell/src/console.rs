@@ -25,6 +25,8 @@ pub struct Console {
     /// Set while somebody types: then only the line editor may print.
     typing: Mutex<Option<Sender<String>>>,
     is_gone: AtomicBool,
+    /// Why results could not be written, until it is told. A reader that has ended is no trouble.
+    trouble: Mutex<Option<io::Error>>,
 }
 
 impl std::fmt::Debug for Console {
@@ -55,6 +57,7 @@ impl Console {
             has_colours: false,
             typing: Mutex::new(None),
             is_gone: AtomicBool::new(false),
+            trouble: Mutex::new(None),
         }
     }
 
@@ -70,7 +73,7 @@ impl Console {
         self.err_is_terminal
     }
 
-    /// True when nobody reads results any more (`... | head`).
+    /// True when results go nowhere any more (`... | head`).
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Relaxed)
@@ -165,14 +168,25 @@ impl Console {
         self.note_end(flushed);
     }
 
+    /// Why results could not be written (`... > /dev/full`): told to one who asks. Nothing if only their reader has ended.
+    #[must_use]
+    pub fn take_trouble(&self) -> Option<io::Error> {
+        self.flush();
+        lock(&self.trouble).take()
+    }
+
     fn write(&self, bytes: &[u8]) {
         let written = lock(&self.out).write_all(bytes);
         self.note_end(written);
     }
 
     fn note_end(&self, result: io::Result<()>) {
-        if result.is_err() {
-            self.is_gone.store(true, Ordering::Relaxed);
+        let Err(error) = result else {
+            return;
+        };
+        let was_gone = self.is_gone.swap(true, Ordering::Relaxed);
+        if !was_gone && error.kind() != io::ErrorKind::BrokenPipe {
+            *lock(&self.trouble) = Some(error);
         }
     }
 }

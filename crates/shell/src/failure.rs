@@ -1,6 +1,7 @@
 //! Why a command failed: one text for the stream of complaints, and the status of the shell.
 
 use std::error::Error as StdError;
+use std::io;
 
 use rookeeper_client::Error as ClientError;
 use rookeeper_proto::code::ErrorCode;
@@ -20,6 +21,8 @@ pub const FAILED: u8 = 1;
 pub const UNKNOWN: u8 = 127;
 /// Exit status after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
+/// Exit status of a shell that was told to end (SIGTERM).
+pub const TERMINATED: u8 = 143;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -70,6 +73,20 @@ pub enum Failure {
     /// The user pressed Ctrl-C.
     #[error("Interrupted")]
     Interrupted,
+    /// The user pressed Ctrl-C, and there was no answer to a change by then.
+    #[error("Interrupted: no answer yet, so the change may have happened or may still happen")]
+    Unanswered,
+    /// Words that the command has no use for.
+    #[error("{}: nothing is known of '{word}': {}", command.name, command.usage())]
+    Surplus {
+        /// The command.
+        command: &'static Command,
+        /// The first of them.
+        word: String,
+    },
+    /// Results could not be written.
+    #[error("writing the result: {0}")]
+    Output(io::Error),
     /// A matter of one command.
     #[error(transparent)]
     Own(Box<dyn StdError + Send + Sync>),
@@ -102,7 +119,7 @@ impl Failure {
     pub const fn status(&self) -> u8 {
         match self {
             Self::Unknown(_) => UNKNOWN,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted | Self::Unanswered => INTERRUPTED,
             _ => FAILED,
         }
     }

@@ -1,6 +1,6 @@
-//! Ctrl-C while a command runs: the command ends, the shell stays.
+//! Ctrl-C while a command runs: the command ends, the shell stays. Where nobody types the shell ends too.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
@@ -10,6 +10,8 @@ use crate::failure::Failure;
 #[derive(Debug, Default)]
 pub struct Interrupt {
     is_raised: AtomicBool,
+    /// The status that the shell shall end with; 0 while it shall not.
+    end: AtomicU8,
     raised: Notify,
 }
 
@@ -20,6 +22,21 @@ impl Interrupt {
         self.raised.notify_waiters();
     }
 
+    /// Asks the running command to end, and the shell behind it, with this status. That is not forgotten.
+    pub fn end(&self, status: u8) {
+        self.end.store(status, Ordering::Relaxed);
+        self.raise();
+    }
+
+    /// The status that the shell shall end with, if it shall end.
+    #[must_use]
+    pub fn ended(&self) -> Option<u8> {
+        match self.end.load(Ordering::Relaxed) {
+            0 => None,
+            status => Some(status),
+        }
+    }
+
     /// Forgets: the next command begins.
     pub fn clear(&self) {
         self.is_raised.store(false, Ordering::Relaxed);
@@ -27,7 +44,7 @@ impl Interrupt {
 
     /// An error once it is raised: long commands ask between two steps, so that what they have done is whole.
     pub fn check(&self) -> Result<(), Failure> {
-        match self.is_raised.load(Ordering::Relaxed) {
+        match self.is_raised.load(Ordering::Relaxed) || self.ended().is_some() {
             true => Err(Failure::Interrupted),
             false => Ok(()),
         }

@@ -4,13 +4,14 @@ use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
 use std::{env, thread};
 
+use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::completion;
 use crate::console::Console;
 use crate::editor::{LineEditor, Typed};
-use crate::failure::{FAILED, INTERRUPTED, SUCCESS};
+use crate::failure::{FAILED, Failure, INTERRUPTED, SUCCESS, TERMINATED};
 use crate::shell::Shell;
 use crate::start::{Start, USAGE};
 
@@ -33,8 +34,13 @@ pub fn run(words: &[String]) -> u8 {
     };
     if start.wants_help {
         console.out(USAGE);
-        console.flush();
-        return SUCCESS;
+        return match console.take_trouble() {
+            None => SUCCESS,
+            Some(error) => {
+                console.err(&Failure::Output(error).to_string());
+                FAILED
+            }
+        };
     }
     // The session lives on the worker: neither an editor nor a slow terminal keeps it from its heartbeats.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -75,11 +81,15 @@ async fn serve(start: &Start, console: &Arc<Console>) -> u8 {
     if start.logs {
         shell.start_log();
     }
+    let is_typed =
+        start.command.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !is_typed {
+        end_at_signals(&shell);
+    }
     if start.waits
-        && let Err(failure) = shell.wait_for_session().await
+        && let Err(status) = session_for(&mut shell, console).await
     {
-        console.err(&failure.to_string());
-        return FAILED;
+        return status;
     }
     if !start.command.is_empty() {
         return single(start, shell).await;
@@ -88,7 +98,7 @@ async fn serve(start: &Start, console: &Arc<Console>) -> u8 {
         console.out(WELCOME);
         console.flush();
     }
-    let status = match io::stdin().is_terminal() && io::stdout().is_terminal() {
+    let status = match is_typed {
         true => from_terminal(&mut shell, console).await,
         false => {
             let shown = if start.echoes {
@@ -103,14 +113,50 @@ async fn serve(start: &Start, console: &Arc<Console>) -> u8 {
     status
 }
 
+/// Waits for the session that nothing is to be run without; the status of the shell if there is none.
+async fn session_for(shell: &mut Shell, console: &Console) -> Result<(), u8> {
+    let interrupt = shell.interrupt();
+    let waited = select! {
+        waited = shell.wait_for_session() => waited,
+        () = interrupt.wait() => Err(Failure::Interrupted),
+    };
+    let Err(failure) = waited else {
+        return Ok(());
+    };
+    console.err(&failure.to_string());
+    // It may have come just now.
+    shell.leave().await;
+    Err(interrupt.ended().unwrap_or_else(|| failure.status()))
+}
+
 async fn single(start: &Start, mut shell: Shell) -> u8 {
     let status = shell.run(&start.command).await;
-    match start.keeps_alive {
+    let ended = shell.interrupt().ended();
+    match start.keeps_alive && ended.is_none() {
         // Neither closed nor dropped: the server ends the session after its timeout.
         true => std::mem::forget(shell),
         false => shell.leave().await,
     }
-    status
+    ended.unwrap_or(status)
+}
+
+/// From now on Ctrl-C and the wish of the system end the running command, and the shell with its session behind it.
+fn end_at_signals(shell: &Shell) {
+    for (kind, status) in [
+        (SignalKind::interrupt(), INTERRUPTED),
+        (SignalKind::terminate(), TERMINATED),
+    ] {
+        // Without it the signal ends the process, as it does with others.
+        let Ok(mut signals) = signal(kind) else {
+            continue;
+        };
+        let interrupt = shell.interrupt();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                interrupt.end(status);
+            }
+        });
+    }
 }
 
 /// What is shown of lines that no editor reads.
@@ -126,6 +172,7 @@ enum Shown {
 
 async fn from_lines(shell: &mut Shell, console: &Console, shown: Shown) -> u8 {
     let mut lines = standard_input();
+    let interrupt = shell.interrupt();
     let mut status = SUCCESS;
     loop {
         // A prompt tells the state; without one a command waits for itself.
@@ -136,7 +183,12 @@ async fn from_lines(shell: &mut Shell, console: &Console, shown: Shown) -> u8 {
             console.out(&shell.prompt().text());
             console.flush();
         }
-        let Some(line) = lines.recv().await else {
+        let line = select! {
+            biased;
+            () = interrupt.wait() => None,
+            line = lines.recv() => line,
+        };
+        let Some(line) = line else {
             break;
         };
         if shown == Shown::Both && !line.trim().is_empty() {
@@ -147,7 +199,7 @@ async fn from_lines(shell: &mut Shell, console: &Console, shown: Shown) -> u8 {
             break;
         }
     }
-    status
+    interrupt.ended().unwrap_or(status)
 }
 
 /// Runs a line. Returns the status of the shell after it: `quit` leaves that of the command before.

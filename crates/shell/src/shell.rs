@@ -37,6 +37,8 @@ const NO_SESSION: &str = "no session in time";
 const NO_PLAIN_SESSION: &str = "no session in time; a port for TLS needs -secure";
 /// How long the end of a session may take; past it the server ends it after the session's timeout.
 const CLOSING: Duration = Duration::from_secs(3);
+/// The same for one who was told to end.
+const HURRIED: Duration = Duration::from_secs(1);
 
 /// Where sessions are opened, and how.
 #[derive(Debug, Clone)]
@@ -198,6 +200,10 @@ impl Shell {
     pub async fn run(&mut self, words: &[String]) -> u8 {
         let interrupt = self.interrupt();
         interrupt.clear();
+        let unanswered = || match commands::changes(words) {
+            true => Failure::Unanswered,
+            false => Failure::Interrupted,
+        };
         let result = {
             let mut running = pin!(self.execute(words));
             select! {
@@ -205,13 +211,15 @@ impl Shell {
                 result = &mut running => result,
                 () = interrupt.wait() => timeout(INTERRUPT_GRACE, running)
                     .await
-                    .unwrap_or(Err(Failure::Interrupted)),
+                    .unwrap_or_else(|_| Err(unanswered())),
             }
         };
         self.arrivals.settle();
         let status = result.map_or_else(|failure| self.tell(&failure), |()| SUCCESS);
-        self.console.flush();
-        status
+        match self.console.take_trouble() {
+            Some(error) => self.tell(&Failure::Output(error)),
+            None => status,
+        }
     }
 
     /// Executes the words of one command.
@@ -308,7 +316,11 @@ impl Shell {
         self.arrivals.settle();
         self.arrivals.clear();
         // A server that does not answer ends the session after its timeout.
-        let _ = timeout(CLOSING, client.close()).await;
+        let patience = match self.interrupt.ended() {
+            Some(_) => HURRIED,
+            None => CLOSING,
+        };
+        let _ = timeout(patience, client.close()).await;
         if was_alive {
             self.arrivals.tell_state(State::Closed);
         }

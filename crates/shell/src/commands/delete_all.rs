@@ -81,7 +81,13 @@ async fn delete(shell: &Shell, path: &str, batch: usize) -> Result<(), Failure> 
     let mut pending = VecDeque::new();
     let mut all = true;
     for paths in batches(&paths, batch) {
-        shell.check()?;
+        // What is on its way goes on without us.
+        shell
+            .check()
+            .map_err(|failure| match (failure, pending.is_empty()) {
+                (Failure::Interrupted, false) => Failure::Unanswered,
+                (failure, _) => failure,
+            })?;
         pending.push_back((paths.len(), client.multi(deletion(paths))));
         if pending.len() == AHEAD
             && let Some((count, call)) = pending.pop_front()

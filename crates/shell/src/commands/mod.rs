@@ -230,6 +230,49 @@ pub fn listed() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(|command| command.is_listed)
 }
 
+/// Commands that change something.
+const CHANGES: &[&str] = &[
+    "create",
+    "cp",
+    "delete",
+    "deleteall",
+    "delquota",
+    "edit",
+    "import",
+    "mv",
+    "reconfig",
+    "rmr",
+    "set",
+    "setAcl",
+    "setquota",
+];
+
+/// Commands whose results are text and nothing else.
+const TEXT_ONLY: &[&str] = &[
+    "help",
+    "history",
+    "printwatches",
+    "reconfig",
+    "setAcl",
+    "tree",
+];
+
+/// What is to be told of this command where results are wanted as documents.
+#[must_use]
+pub fn only_text(command: &Command) -> Option<String> {
+    TEXT_ONLY
+        .contains(&command.name)
+        .then(|| format!("{}: not as {}, but as text", command.name, Format::NAMES))
+}
+
+/// Whether the words of a command change something.
+#[must_use]
+pub fn changes(words: &[String]) -> bool {
+    words
+        .first()
+        .is_some_and(|name| CHANGES.contains(&name.as_str()))
+}
+
 /// The list of commands, without a newline at the end.
 #[must_use]
 pub fn list() -> String {
@@ -252,6 +295,13 @@ mod tests {
     fn commands_are_sorted_and_have_one_name_each() {
         let names: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    }
+
+    #[test]
+    fn what_is_named_is_a_command() {
+        for name in CHANGES.iter().chain(TEXT_ONLY) {
+            assert!(find(name).is_some(), "{name}");
+        }
     }
 
     #[test]
