@@ -228,6 +228,12 @@ impl Arrivals {
         self.lock().prints
     }
 
+    /// Whether changes of the session are printed.
+    #[must_use]
+    pub fn tells_states(&self) -> bool {
+        self.prints() && !self.is_quiet
+    }
+
     /// From now on events are printed, or not.
     pub fn set_prints(&self, prints: bool) {
         self.settle();
@@ -239,7 +245,7 @@ impl Arrivals {
         let Some(name) = state_name(state) else {
             return;
         };
-        if self.prints() && !self.is_quiet {
+        if self.tells_states() {
             self.console
                 .event(&event_text::event(name, "None", None, event_text::NO_ZXID));
         }

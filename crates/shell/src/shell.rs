@@ -27,6 +27,8 @@ use crate::{path_text, reach, session_log, stat_block, words};
 
 /// How long a prompt waits for a session that is about to be there.
 const SETTLING: Duration = Duration::from_millis(500);
+/// How long a server may take to answer a request, however long the session may be silent.
+const ANSWER: Duration = Duration::from_secs(30);
 /// How long a command waits before it is asked why nobody answers.
 const SILENCE: Duration = Duration::from_millis(300);
 /// How long an interrupted command may take to say what it has done.
@@ -61,7 +63,7 @@ impl Target {
         };
         let mut builder = Client::builder()
             .session_timeout(self.timeout)
-            .request_timeout(self.timeout)
+            .request_timeout(ANSWER)
             .read_only(self.read_only);
         if let Some(tls) = &self.tls {
             builder = builder.tls(tls.clone());
@@ -229,6 +231,9 @@ impl Shell {
         };
         let command = commands::find(name).ok_or_else(|| Failure::Unknown(name.clone()))?;
         let parsed = Parsed::parse(command.options, rest)?;
+        if let Some(told) = self.format.and_then(|_| commands::only_text(command)) {
+            self.note(&told);
+        }
         (command.run)(self, Invocation { command, parsed }).await
     }
 

@@ -18,6 +18,27 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The property that asks for SASL.
 const LOGIN: &str = "java.security.auth.login.config";
 
+/// Options without a value.
+const SWITCHES: [&str; 9] = [
+    "-r",
+    "-waitforconnection",
+    "-echo",
+    "-keepalive",
+    "-q",
+    "-quiet",
+    "-h",
+    "-help",
+    "-secure",
+];
+/// Options with one.
+const VALUED: [&str; 5] = [
+    "-server",
+    "-timeout",
+    "-client-configuration",
+    "-o",
+    "-output",
+];
+
 /// What `-h` prints.
 pub const USAGE: &str = "\
 rookeeper cli [OPTIONS] [COMMAND ARGS...]
@@ -25,7 +46,7 @@ rookeeper cli [OPTIONS] [COMMAND ARGS...]
 Without a command: a shell. With one: that command, its result, and its status (0 done, 1 failed, 127 unknown).
 
   -server HOSTS[/CHROOT]        host:port,... and where in the tree to be; localhost:2181 if not said
-  -timeout MS                   timeout of the session; 30000 if not said
+  -timeout MS                   timeout of the session; 30000 if not said. An answer may take 30 s whatever it is
   -r                            a read-only server will do
   -waitforconnection            run nothing before there is a session
   -secure                       encrypted connections, as -client-configuration says
@@ -35,7 +56,7 @@ Without a command: a shell. With one: that command, its result, and its status (
   -echo                         print prompts and lines although no terminal is there
   -keepalive                    leave the session of a single command to its timeout, and its ephemerals with it
 
-`rookeeper cli help` lists the commands.
+Options may have two dashes. `rookeeper cli help` lists the commands.
 ";
 
 /// How a shell begins.
@@ -69,6 +90,9 @@ pub enum StartError {
     /// A number was expected.
     #[error("-timeout: {0} is not a number")]
     Timeout(String),
+    /// A word with two dashes, which ZooKeeper's shell does not have.
+    #[error("{0} is no option; rookeeper cli -h lists them")]
+    Unknown(String),
     /// No such format.
     #[error("{0} is not an output format: {formats} are", formats = Format::NAMES)]
     Format(String),
@@ -98,25 +122,24 @@ impl Start {
                 break;
             }
             rest.next();
-            match word.as_str() {
+            let (option, attached) = one_dash(word)?;
+            match option {
                 "-r" => start.target.read_only = true,
                 "-waitforconnection" => start.waits = true,
                 "-echo" => start.echoes = true,
                 "-keepalive" => start.keeps_alive = true,
-                "-q" | "-quiet" | "--quiet" => start.is_quiet = true,
-                "-h" | "-help" | "--help" => start.wants_help = true,
+                "-q" | "-quiet" => start.is_quiet = true,
+                "-h" | "-help" => start.wants_help = true,
                 "-secure" => tls.want(),
-                "-server"
-                | "-timeout"
-                | "-client-configuration"
-                | "-o"
-                | "-output"
-                | "--output" => match rest.next() {
-                    Some(value) => start.valued(word, value, &mut tls)?,
-                    None => start
-                        .complaints
-                        .push(format!("Error: no argument found for option {word}")),
-                },
+                _ if VALUED.contains(&option) => {
+                    let value = attached.or_else(|| rest.next().map(String::as_str));
+                    match value {
+                        Some(value) => start.valued(option, value, &mut tls)?,
+                        None => start
+                            .complaints
+                            .push(format!("Error: no argument found for option {word}")),
+                    }
+                }
                 // As ZooKeeper's shell does.
                 _ => {}
             }
@@ -214,6 +237,25 @@ impl Start {
     }
 }
 
+/// An option as it is known, with one dash, and the value behind its `=`. Who types two dashes wants something of ours, and is told if
+/// there is no such thing; with one dash ZooKeeper's shell passes over what it does not know.
+fn one_dash(word: &str) -> Result<(&str, Option<&str>), StartError> {
+    let Some(name) = word
+        .strip_prefix('-')
+        .filter(|name| name.len() > 1 && name.starts_with('-'))
+    else {
+        return Ok((word, None));
+    };
+    let (name, value) = match name.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (name, None),
+    };
+    match VALUED.contains(&name) || value.is_none() && SWITCHES.contains(&name) {
+        true => Ok((name, value)),
+        false => Err(StartError::Unknown(word.to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +272,20 @@ mod tests {
         assert_eq!(start.target.timeout, Duration::from_secs(5));
         assert!(start.target.read_only && start.waits && !start.is_quiet);
         assert_eq!(start.command, ["get", "-s", "/a"]);
+    }
+
+    #[test]
+    fn options_have_one_dash_or_two() {
+        let start = parse("--server h:1 --timeout=5000 --waitforconnection --output json --r ls /");
+        let start = start.unwrap();
+        assert_eq!(start.target.hosts, "h:1");
+        assert_eq!(start.target.timeout, Duration::from_secs(5));
+        assert!(start.waits && start.target.read_only && start.format == Some(Format::Json));
+        assert_eq!(start.command, ["ls", "/"]);
+        for line in ["--sever h:1 ls /", "--quiet=yes ls /"] {
+            let told = parse(line).unwrap_err().to_string();
+            assert!(told.contains("is no option"), "{told}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rookeeper_client::{Client, Error};
+use thiserror::Error as StdError;
 use tokio::time::timeout;
 
 use super::{Command, Invocation};
@@ -22,15 +23,24 @@ pub(super) const COMMAND: Command = Command {
     run: |shell, call| Box::pin(run(shell, call)),
 };
 
+#[derive(Debug, StdError)]
+#[error(
+    "addauth {0}: the server refused it, and the session is of no use any more: connect opens another one"
+)]
+struct Refused(String);
+
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let scheme = call.needed(0)?;
     let auth = call.word(1).unwrap_or_default();
     let client = shell.connected("").await?;
     match client.add_auth(scheme, auth).await {
         Err(Error::AuthFailed) => {
-            // The event that the session is dead says it.
             let _ = timeout(ENDING, ended(&client)).await;
-            Err(Failure::Told)
+            match shell.arrivals().tells_states() {
+                // The event that the session is dead says it.
+                true => Err(Failure::Told),
+                false => Err(Failure::own(Refused(scheme.to_owned()))),
+            }
         }
         outcome => outcome.at(""),
     }

@@ -1,9 +1,13 @@
 //! `config`: the members of the ensemble.
 
-use super::{Command, Invocation, STAT, WATCH, reads};
+use rookeeper_proto::stat::Stat;
+
+use super::{Command, Invocation, OUTPUT, STAT, WATCH, reads};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::options::Flag;
 use crate::shell::Shell;
+use crate::stat_block;
 
 /// Where the configuration is.
 pub(super) const NODE: &str = "/zookeeper/config";
@@ -13,7 +17,7 @@ const CLIENT: Flag = Flag::switch("c", "only the version and the addresses for c
 pub(super) const COMMAND: Command = Command {
     name: "config",
     arguments: "[-c] [-w] [-s]",
-    options: &[CLIENT, WATCH, STAT],
+    options: &[CLIENT, WATCH, STAT, OUTPUT],
     details: "",
     about: "Show the members of the ensemble.",
     is_listed: true,
@@ -21,9 +25,14 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    let format = call.format(shell)?;
     let (client, _) = shell.connected_whole("/").await?;
     let data = reads::data(shell, &client, NODE, call.has(WATCH.name)).await?;
     let text = String::from_utf8_lossy(&data.bytes);
+    if let Some(format) = format {
+        shell.out(&document(&text, &data.stat).render(format));
+        return Ok(());
+    }
     match call.has(CLIENT.name) {
         true => shell.out(&format!("{}\n", for_clients(&text))),
         false => shell.out(&format!("{text}\n")),
@@ -32,6 +41,21 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
         shell.out(&shell.stat_text(&data.stat));
     }
     Ok(())
+}
+
+/// Who is in, as far as the text says it; versions are zxids.
+fn document(text: &str, stat: &Stat) -> Document {
+    let version = text.lines().find_map(|line| line.strip_prefix("version="));
+    Document::record([
+        (
+            "version",
+            version.map_or(Document::Null, |hex| {
+                Document::Text(format!("0x{}", hex.trim()))
+            }),
+        ),
+        ("servers", Document::texts(servers(text).map(str::to_owned))),
+        ("stat", stat_block::document(stat)),
+    ])
 }
 
 /// The version and what stands behind the semicolons, as `VERSION HOST:PORT,HOST:PORT`.

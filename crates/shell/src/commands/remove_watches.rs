@@ -1,6 +1,7 @@
 //! `removewatches`: watches of this session go.
 
-use rookeeper_proto::code::WatcherType;
+use rookeeper_proto::code::{ErrorCode, WatcherType};
+use thiserror::Error;
 
 use super::{Command, Invocation};
 use crate::failure::{At, Failure};
@@ -32,12 +33,23 @@ const KINDS: [(&str, WatcherType); 4] = [
     (RECURSIVE.name, WatcherType::PersistentRecursive),
 ];
 
+#[derive(Debug, Error)]
+#[error(
+    "this server does not know watches of that kind: removewatches {0} -a removes all of the path"
+)]
+struct Unknown(String);
+
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let path = call.path()?;
     let given = KINDS.iter().find(|(name, _)| call.has(name));
     let kind = given.map_or(WatcherType::Any, |(_, kind)| *kind);
     let client = shell.connected(path).await?;
-    client.remove_watches(path, kind).await.at(path)?;
+    let removed = client.remove_watches(path, kind).await.at(path);
+    removed.map_err(|failure| match failure.code() {
+        // What a server says to a number that it has never heard of.
+        Some(ErrorCode::MarshallingError) => Failure::own(Unknown(path.to_owned())),
+        _ => failure,
+    })?;
     shell.arrivals().removed(path, kind);
     Ok(())
 }

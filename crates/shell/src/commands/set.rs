@@ -1,17 +1,17 @@
 //! `set`: other data.
 
-use super::{Command, Invocation, STAT, VERSION, deprecated, number};
-use crate::data_text;
+use super::{Command, Invocation, OUTPUT, STAT, VERSION, deprecated, number};
 use crate::failure::{At, Failure};
 use crate::options::Flag;
 use crate::shell::Shell;
+use crate::{data_text, stat_block};
 
 const BASE64: Flag = Flag::switch("b", "the data are base64");
 
 pub(super) const COMMAND: Command = Command {
     name: "set",
     arguments: "path data [-s] [-v version] [-b]",
-    options: &[STAT, VERSION, BASE64],
+    options: &[STAT, VERSION, BASE64, OUTPUT],
     details: "\n -b         Supply data in base64 format\n -s         Print znode stats additionally\n -v <arg>   Set with an expected version\n",
     about: "Replace the data of a node.",
     is_listed: true,
@@ -19,6 +19,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    let format = call.format(shell)?;
     let data = call.needed(1)?;
     let path = call.path()?;
     let mut version: Option<i32> = call.number(VERSION.name)?;
@@ -39,7 +40,11 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
         .await
         .at(path)?;
     if call.has(STAT.name) {
-        shell.out(&shell.stat_text(&stat));
+        shell.show(
+            format,
+            || shell.stat_text(&stat),
+            || stat_block::document(&stat),
+        );
     }
     Ok(())
 }

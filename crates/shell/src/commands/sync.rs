@@ -2,14 +2,15 @@
 
 use rookeeper_client::Error;
 
-use super::{Command, Invocation};
+use super::{Command, Invocation, OUTPUT};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::shell::Shell;
 
 pub(super) const COMMAND: Command = Command {
     name: "sync",
     arguments: "path",
-    options: &[],
+    options: &[OUTPUT],
     details: "",
     about: "Wait until this server has what the leader has.",
     is_listed: true,
@@ -22,11 +23,14 @@ const CONNECTION_LOSS: i32 = -4;
 const OPERATION_TIMEOUT: i32 = -7;
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    let format = call.format(shell)?;
     let path = call.path()?;
     let client = shell.connected(path).await?;
     match client.sync(path).await {
         Ok(()) => {
-            shell.out("Sync is OK\n");
+            let done =
+                || Document::record([("path", path.into()), ("synced", Document::Flag(true))]);
+            shell.show(format, || "Sync is OK\n".to_owned(), done);
             Ok(())
         }
         Err(Error::Closed) => Err(Failure::NotConnected),

@@ -1,6 +1,7 @@
 //! `version`: of this shell.
 
-use super::{Command, Invocation};
+use super::{Command, Invocation, OUTPUT};
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::shell::Shell;
 
@@ -17,7 +18,7 @@ pub(crate) const VERSION: &str = concat!(
 pub(super) const COMMAND: Command = Command {
     name: "version",
     arguments: "",
-    options: &[],
+    options: &[OUTPUT],
     details: "",
     about: "Show the version of the shell.",
     is_listed: true,
@@ -28,9 +29,10 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     if call.word(0).is_some() {
         return Err(Failure::Usage(call.command));
     }
+    let format = call.format(shell)?;
     let date = env!("ROOKEEPER_BUILD_DATE");
-    shell.out(&format!(
-        "ZooKeeper CLI version: {VERSION}, built on {date}\n"
-    ));
+    let text = || format!("ZooKeeper CLI version: {VERSION}, built on {date}\n");
+    let document = || Document::record([("version", VERSION.into()), ("built", date.into())]);
+    shell.show(format, text, document);
     Ok(())
 }
