@@ -2,8 +2,8 @@
 //! beyond that it shows trees, copies, exports and searches them.
 //!
 //! What lives here: lines and their words ([`words`], [`options`], [`history`]), texts ([`acl_text`], [`path_text`], [`stat_block`],
-//! [`hex_dump`], [`event_text`], [`error_text`], [`data_text`], [`document`]), the session and what arrives on it ([`shell`],
-//! [`arrivals`]), the commands ([`commands`]), where lines come from and where words go ([`run`], [`start`], [`console`]).
+//! [`hex_dump`], [`event_text`], [`error_text`], [`data_text`], [`document`], [`out_file`]), the session and what arrives on it ([`shell`],
+//! [`arrivals`]), the commands ([`commands`]), where lines come from and where words go ([`run`], [`start`], [`prompt`], [`console`]).
 //!
 //! What does not: the protocol (`rookeeper-client`). The shell builds and is tested without the server.
 //!
@@ -32,6 +32,7 @@ pub mod hex_dump;
 pub mod history;
 pub mod interrupt;
 pub mod options;
+pub mod out_file;
 pub mod path_text;
 pub mod progress;
 pub mod prompt;

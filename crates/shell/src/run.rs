@@ -130,6 +130,7 @@ async fn session_for(shell: &mut Shell, console: &Console) -> Result<(), u8> {
 }
 
 async fn single(start: &Start, mut shell: Shell) -> u8 {
+    shell.lend_input();
     let status = shell.run(&start.command).await;
     let ended = shell.interrupt().ended();
     match start.keeps_alive && ended.is_none() {

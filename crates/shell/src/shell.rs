@@ -100,6 +100,8 @@ pub struct Shell {
     format: Option<Format>,
     zone: TimeZone,
     logs: bool,
+    /// Whether the standard input is for the command to read: no lines come from there.
+    has_input: bool,
     has_ended: bool,
     /// The lines that were run.
     pub history: History,
@@ -132,6 +134,7 @@ impl Shell {
             format: None,
             zone: TimeZone::system(),
             logs: false,
+            has_input: false,
             has_ended: false,
             history: History::default(),
         })
@@ -142,6 +145,16 @@ impl Shell {
         self.logs = true;
         session_log::tell_environment(&self.console);
         self.log_session();
+    }
+
+    /// From now on a command may read the standard input.
+    pub const fn lend_input(&mut self) {
+        self.has_input = true;
+    }
+
+    /// Whether a command may read the standard input.
+    pub(crate) const fn has_input(&self) -> bool {
+        self.has_input
     }
 
     fn log_session(&self) {

@@ -47,6 +47,8 @@ pub struct Record {
     pub kind: Kind,
     /// The version of its data when they were read; 0 for a record from a file.
     pub version: i32,
+    /// How many children were ever made below it, if that is more than there are now.
+    pub children_made: Option<i64>,
 }
 
 impl Record {
@@ -190,5 +192,13 @@ fn record(root: &str, path: &str, reading: Reading) -> Result<Option<Record>, Fa
         acl,
         kind,
         version: data.stat.version,
+        children_made: children_made(&data.stat),
     }))
+}
+
+/// The cversion that servers show counts children that came and children that went.
+fn children_made(stat: &Stat) -> Option<i64> {
+    let (changes, there) = (i64::from(stat.cversion), i64::from(stat.num_children));
+    let made = (changes + there) / 2;
+    (made > there).then_some(made)
 }

@@ -62,6 +62,7 @@ pub async fn write(
     let wanted = |record: &&Record| plan.with_ephemerals || record.kind != Kind::Ephemeral;
     let chosen: Vec<&Record> = records.iter().filter(wanted).collect();
     tally.ephemerals = records.len() - chosen.len();
+    tell_counters(shell, plan.root, &chosen);
     let outcome = write_batches(shell, client, plan, &chosen, &mut tally).await;
     let mut told = format!("{} nodes created", tally.created);
     for (count, what) in [
@@ -79,6 +80,24 @@ pub async fn write(
     }
     shell.note(&told);
     outcome
+}
+
+/// Tells if sequential names may come again: a new parent counts from the number of its children, and no client can tell it otherwise.
+pub fn tell_counters(shell: &Shell, root: &str, records: &[&Record]) {
+    let counted: Vec<_> = records
+        .iter()
+        .filter_map(|record| Some((record.path_in(root), record.children_made?)))
+        .collect();
+    let Some((path, made)) = counted.first() else {
+        return;
+    };
+    let more = match counted.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more such nodes"),
+    };
+    shell.err(&format!(
+        "warning: {path} begins to count its children anew, and {made} were made before: numbers of sequential nodes may come again{more}"
+    ));
 }
 
 /// What can be said about the transaction that failed.
@@ -244,6 +263,7 @@ mod tests {
             acl: Vec::new(),
             kind: Kind::Persistent,
             version: 0,
+            children_made: None,
         }
     }
 

@@ -52,10 +52,14 @@ enum CopyError {
 }
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
-    let (from, to) = ends(&call)?;
+    call.at_most(2)?;
+    let (from, to) = (call.path()?, call.path_at(1)?);
+    let only_root = !call.has(RECURSIVE.name);
+    if !only_root {
+        not_inside(from, to)?;
+    }
     let client = shell.connected(from).await?;
     let mut records = Vec::new();
-    let only_root = !call.has(RECURSIVE.name);
     subtree::read(shell, &client, from, only_root, |record| {
         records.push(record);
         Ok(())
@@ -72,7 +76,9 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
 }
 
 async fn run_move(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
-    let (from, to) = ends(&call)?;
+    call.at_most(2)?;
+    let (from, to) = (call.path()?, call.path_at(1)?);
+    not_inside(from, to)?;
     let client = shell.connected(from).await?;
     let mut records = Vec::new();
     subtree::read(shell, &client, from, false, |record| {
@@ -82,20 +88,21 @@ async fn run_move(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     .await?
     .whole()?;
     let multi = movement(&records, from, to).map_err(Failure::own)?;
+    transfer::tell_counters(shell, to, &records.iter().collect::<Vec<_>>());
     client.multi(multi).await.at(to)?;
     let nodes = records.len();
     shell.note(&format!("{nodes} nodes moved"));
     Ok(())
 }
 
-fn ends(call: &Invocation) -> Result<(&str, &str), Failure> {
-    let (from, to) = (call.path()?, call.path_at(1)?);
+/// A subtree would have no end if it went into itself.
+fn not_inside(from: &str, to: &str) -> Result<(), Failure> {
     match is_at_or_below(to, from) {
         true => Err(Failure::own(CopyError::Inside {
             from: from.to_owned(),
             to: to.to_owned(),
         })),
-        false => Ok((from, to)),
+        false => Ok(()),
     }
 }
 

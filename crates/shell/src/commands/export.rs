@@ -1,13 +1,14 @@
 //! `export` and `import`: a subtree as a JSON file and back.
 //!
 //! A node is one line of the file: path below the root, kind (`persistent`, `ephemeral`, `container`, `ttl` with `ttl` in ms), data
-//! (`data` as text, or `dataBase64`), ACL.
+//! (`data` as text, or `dataBase64`), ACL, and `childrenMade` where more children were made below it than are there now.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rookeeper_proto::acl::Acl;
+use rookeeper_proto::code::ErrorCode;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -15,6 +16,7 @@ use super::{Command, Invocation};
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::options::Flag;
+use crate::out_file::{self, OutFile};
 use crate::shell::Shell;
 use crate::subtree::{self, Kind, Record};
 use crate::transfer::{self, Existing, Plan};
@@ -22,6 +24,9 @@ use crate::{acl_text, data_text, path_text};
 
 /// What the file says it is.
 const FORMAT: &str = "rookeeper-subtree-1";
+
+/// The name of the standard input.
+const INPUT: &str = "-";
 
 const KEEP: Flag = Flag::switch("k", "keep nodes that are there already");
 const FORCE: Flag = Flag::switch(
@@ -60,6 +65,10 @@ enum FileError {
         path: PathBuf,
         error: serde_json::Error,
     },
+    #[error(
+        "- is the standard input, which lines come from here: name a file, or run import alone"
+    )]
+    NoInput,
     #[error("{}: not an exported subtree ({what})", path.display())]
     Form { path: PathBuf, what: &'static str },
     #[error("{}: node {number} has no valid {what}", path.display())]
@@ -73,25 +82,18 @@ enum FileError {
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let root = call.path()?;
     let client = shell.connected(root).await?;
-    let head = format!(
-        "{{\"format\":{},\"root\":{},\"nodes\":[\n",
-        Value::from(FORMAT),
-        Value::from(root)
-    );
-    let mut nodes = 0;
-    let mut line = |record: &Record| {
-        nodes += 1;
-        let comma = if nodes == 1 { "" } else { ",\n" };
-        format!("{comma}{}", document(record).json_line())
+    let mut text = Text {
+        root: root.to_owned(),
+        nodes: 0,
     };
-    let Some(file) = call.word(1).map(Path::new) else {
-        shell.out(&head);
+    let file = call.word(1).map(Path::new);
+    let Some(file) = file.filter(|file| !out_file::is_output(file)) else {
         let printed = |record| {
-            shell.out(&line(&record));
+            shell.out(&text.of(&record));
             Ok(())
         };
         let extent = subtree::read(shell, &client, root, false, printed).await?;
-        shell.out("\n]}\n");
+        shell.out(text.end());
         return extent.whole();
     };
     let failed = |error| {
@@ -100,30 +102,43 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
             error,
         })
     };
-    // Written aside: a file with the right name is whole.
-    let aside = file.with_added_extension("part");
-    let mut out = BufWriter::new(File::create(&aside).map_err(failed)?);
-    out.write_all(head.as_bytes()).map_err(failed)?;
-    let written = subtree::read(shell, &client, root, false, |record| {
-        out.write_all(line(&record).as_bytes()).map_err(failed)
-    });
-    let outcome = written.await.and_then(|extent| {
-        let finished = out
-            .write_all(b"\n]}\n")
-            .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
-            .and_then(|out| out.sync_all())
-            .and_then(|()| fs::rename(&aside, file));
-        finished.map_err(failed).map(|()| extent)
-    });
-    match outcome {
-        Err(failure) => {
-            // The failure matters more than what is left of it.
-            let _ = fs::remove_file(&aside);
-            Err(failure)
+    let mut out = OutFile::create(file).map_err(failed)?;
+    let written = |record| out.write(&text.of(&record)).map_err(failed);
+    let extent = subtree::read(shell, &client, root, false, written).await?;
+    out.write(text.end()).map_err(failed)?;
+    if text.nodes > 0 {
+        out.finish().map_err(failed)?;
+        shell.note(&format!("{} nodes exported", text.nodes));
+    }
+    extent.whole()
+}
+
+/// The text of a file, as far as it was made.
+struct Text {
+    root: String,
+    nodes: usize,
+}
+
+impl Text {
+    /// What the next node adds.
+    fn of(&mut self, record: &Record) -> String {
+        self.nodes += 1;
+        let line = document(record).json_line();
+        match self.nodes {
+            1 => format!(
+                "{{\"format\":{},\"root\":{},\"nodes\":[\n{line}",
+                Value::from(FORMAT),
+                Value::from(self.root.as_str())
+            ),
+            _ => format!(",\n{line}"),
         }
-        Ok(extent) => {
-            shell.note(&format!("{nodes} nodes exported"));
-            extent.whole()
+    }
+
+    /// What the end adds. Where there is no node there is no text.
+    const fn end(&self) -> &'static str {
+        match self.nodes {
+            0 => "",
+            _ => "\n]}\n",
         }
     }
 }
@@ -131,7 +146,7 @@ async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
 async fn run_import(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
     let file = Path::new(call.needed(0)?);
     call.parsed.one_of(&[KEEP.name, FORCE.name])?;
-    let (root, records) = load(file).map_err(Failure::own)?;
+    let (root, records) = load(file, shell.has_input()).map_err(Failure::own)?;
     let root = call.word(1).map_or(root, str::to_owned);
     path_text::check(&root)?;
     if call.has(DRY.name) {
@@ -151,7 +166,12 @@ async fn run_import(shell: &mut Shell, call: Invocation) -> Result<(), Failure> 
         source: None,
         with_ephemerals: call.has(EPHEMERAL.name),
     };
-    transfer::write(shell, &client, plan, &records).await
+    let outcome = transfer::write(shell, &client, plan, &records).await;
+    let is_there = |failure: &Failure| failure.code() == Some(ErrorCode::NodeExists);
+    if existing == Existing::Refuse && outcome.as_ref().is_err_and(is_there) {
+        shell.note("import -k keeps nodes that are there already, import -f overwrites them");
+    }
+    outcome
 }
 
 fn document(record: &Record) -> Document {
@@ -174,13 +194,21 @@ fn document(record: &Record) -> Document {
         "acl",
         Document::texts(record.acl.iter().map(acl_text::entry_text)),
     ));
+    if let Some(made) = record.children_made {
+        parts.push(("childrenMade", Document::Number(made)));
+    }
     Document::Record(parts)
 }
 
 /// The root that was exported, and the nodes.
-fn load(path: &Path) -> Result<(String, Vec<Record>), FileError> {
+fn load(path: &Path, has_input: bool) -> Result<(String, Vec<Record>), FileError> {
     let own = || path.to_owned();
-    let text = fs::read(path).map_err(|error| FileError::Io { path: own(), error })?;
+    let text = match (path == Path::new(INPUT), has_input) {
+        (false, _) => fs::read(path),
+        (true, true) => all_input(),
+        (true, false) => return Err(FileError::NoInput),
+    };
+    let text = text.map_err(|error| FileError::Io { path: own(), error })?;
     let value: Value =
         serde_json::from_slice(&text).map_err(|error| FileError::Json { path: own(), error })?;
     let form = |what| FileError::Form { path: own(), what };
@@ -199,6 +227,12 @@ fn load(path: &Path) -> Result<(String, Vec<Record>), FileError> {
         })
     });
     Ok((root, numbered.collect::<Result<_, _>>()?))
+}
+
+fn all_input() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A node of the file, or what is wrong with it.
@@ -229,6 +263,7 @@ fn record(node: &Value) -> Result<Record, &'static str> {
         acl: acl(node.get("acl")).ok_or("acl")?,
         kind,
         version: 0,
+        children_made: node.get("childrenMade").and_then(Value::as_i64),
     })
 }
 
@@ -265,6 +300,7 @@ mod tests {
                 acl: vec![acl_text::parse_entry(acl).unwrap()],
                 kind,
                 version: 0,
+                children_made: matches!(kind, Kind::Container).then_some(12),
             };
             let line = document(&record).json_line();
             let value = serde_json::from_str(&line).unwrap();

@@ -129,6 +129,17 @@ impl Invocation {
         self.word(at).ok_or(Failure::Usage(self.command))
     }
 
+    /// An error if there are more words than the command takes. ZooKeeper's own commands pass over what is too much, as there.
+    pub fn at_most(&self, words: usize) -> Result<(), Failure> {
+        match self.word(words) {
+            None => Ok(()),
+            Some(word) => Err(Failure::Surplus {
+                command: self.command,
+                word: word.to_owned(),
+            }),
+        }
+    }
+
     /// The path that the command is about, judged.
     pub fn path(&self) -> Result<&str, Failure> {
         self.path_at(0)
