@@ -9,13 +9,14 @@
     reason = "a test with real processes and sockets: a failure is its result"
 )]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use rookeeper_server::boot::Server;
 use rookeeper_server::config::{self, JvmVariables};
+use rustix::process::{Pid, Signal, kill_process};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rookeeper");
 const UP: &str = "\nWATCHER::\n\nWatchedEvent state:SyncConnected type:None path:null zxid: -1\n";
@@ -239,4 +240,127 @@ fn no_server_is_an_error_at_once() {
     let run = output(Path::new(BINARY), &words, "");
     let told = format!("KeeperErrorCode = ConnectionLoss ({nowhere}: connection refused)\n");
     check(&run, 1, "", &told);
+}
+
+#[test]
+fn results_that_cannot_be_written_are_a_failure() {
+    let world = World::new();
+    world.cli(&["create", "/big", &"x".repeat(100_000)]);
+    for words in [&["-q", "ls", "/"][..], &["-q", "get", "/big"], &["-h"]] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let run = Command::new(BINARY)
+            .args(["cli", "-server", &world.hosts])
+            .args(words)
+            .stdout(full)
+            .output()
+            .unwrap();
+        check(
+            &run,
+            1,
+            "",
+            "writing the result: No space left on device (os error 28)\n",
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure_to_speak_of() {
+    let world = World::new();
+    world.script(&["-q"], &format!("create /big {}", "x".repeat(900_000)));
+    let mut child = Command::new(BINARY)
+        .args(["cli", "-server", &world.hosts, "-q", "get", "/big"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let run = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&run.stderr), "");
+}
+
+#[test]
+fn who_is_told_to_end_takes_the_session_along() {
+    let world = World::new();
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut child = Command::new(BINARY)
+            .args(["cli", "-server", &world.hosts, "-q"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = b"create -e /gone\nget -w /gone\nwatch /gone\n";
+        child.stdin.as_mut().unwrap().write_all(lines).unwrap();
+        while world.cli(&["-q", "ls", "/gone"]).status.code() != Some(0) {}
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        check(&world.cli(&["-q", "ls", "/"]), 0, "[zookeeper]\n", "");
+    }
+    let child = Command::new(BINARY)
+        .args(["cli", "-server", &world.hosts, "watch", "/"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    let mut told = [0; "watching /".len()];
+    child
+        .stderr
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut told)
+        .unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_refused_identity_is_told_to_who_wants_quiet() {
+    let world = World::new();
+    let told = "addauth foo: the server refused it, and the session is of no use any more: connect opens another one\n";
+    check(&world.cli(&["-q", "addauth", "foo", "u:p"]), 1, "", told);
+}
+
+#[test]
+fn options_have_two_dashes_too() {
+    let world = World::new();
+    let run = |words: &[&str]| output(Path::new(BINARY), words, "");
+    let listed = run(&["cli", "--server", &world.hosts, "--quiet", "ls", "/"]);
+    check(&listed, 0, "[zookeeper]\n", "");
+    let refused = run(&["cli", "--sever", &world.hosts, "ls", "/"]);
+    let told = "--sever is no option; rookeeper cli -h lists them\n";
+    check(&refused, 1, "", told);
+}
+
+#[test]
+fn a_session_may_be_short_and_its_answers_long() {
+    let world = World::new();
+    let names: String = (0..3000).map(|n| format!("create /n{n} x\n")).collect();
+    world.script(&["-q"], &names);
+    let listed = world.cli(&["-q", "-timeout", "5", "ls", "-R", "/"]);
+    assert_eq!(
+        listed.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
+}
+
+#[test]
+fn an_export_goes_where_it_is_sent() {
+    let world = World::new();
+    world.cli(&["create", "/a", "x"]);
+    let text = world.cli(&["export", "/a"]).stdout;
+    let through = world.cli(&["export", "/a", "/dev/stdout"]);
+    assert_eq!(through.stdout, text);
+    let text = String::from_utf8(text).unwrap();
+    let imported = [
+        &["cli", "-server", &*world.hosts, "-q"][..],
+        &["import", "-", "/b"],
+    ]
+    .concat();
+    let imported = output(Path::new(BINARY), &imported, &text);
+    check(&imported, 0, "", "1 nodes created\n");
 }

@@ -67,6 +67,7 @@ impl Totals {
 }
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(1)?;
     let format = call.format(shell)?;
     let root = call.word(0).unwrap_or("/");
     path_text::check(root)?;

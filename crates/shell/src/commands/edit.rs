@@ -42,6 +42,7 @@ enum EditError {
 }
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(1)?;
     let path = call.path()?;
     let client = shell.connected(path).await?;
     let data = client.data(path).await.at(path)?;

@@ -80,6 +80,7 @@ enum FileError {
 }
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(2)?;
     let root = call.path()?;
     let client = shell.connected(root).await?;
     let mut text = Text {
@@ -144,6 +145,7 @@ impl Text {
 }
 
 async fn run_import(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(2)?;
     let file = Path::new(call.needed(0)?);
     call.parsed.one_of(&[KEEP.name, FORCE.name])?;
     let (root, records) = load(file, shell.has_input()).map_err(Failure::own)?;

@@ -101,6 +101,7 @@ impl Wanted {
 type Asked = std::pin::Pin<Box<dyn Future<Output = Result<Data, Error>> + Send>>;
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(1)?;
     let format = call.format(shell)?;
     let root = call.word(0).unwrap_or("/");
     path_text::check(root)?;

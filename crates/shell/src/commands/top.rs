@@ -59,6 +59,7 @@ struct Member {
 }
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(0)?;
     let format = call.format(shell)?.unwrap_or(Format::Table);
     let count: usize = call.number(COUNT.name)?.unwrap_or(usize::MAX);
     let seconds: u64 = call.number(SECONDS.name)?.unwrap_or(PAUSE_SECONDS);

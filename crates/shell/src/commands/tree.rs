@@ -34,6 +34,7 @@ pub(super) const COMMAND: Command = Command {
 type Asked = std::pin::Pin<Box<dyn Future<Output = Result<Data, Error>> + Send>>;
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(1)?;
     let root = call.word(0).unwrap_or("/");
     path_text::check(root)?;
     let depth: usize = call.number(DEPTH.name)?.unwrap_or(usize::MAX);

@@ -31,6 +31,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(shell: &mut Shell, call: Invocation) -> Result<(), Failure> {
+    call.at_most(1)?;
     let format = call.format(shell)?;
     let path = call.path()?;
     let count: usize = call.number(COUNT.name)?.unwrap_or(usize::MAX);
