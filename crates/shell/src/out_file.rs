@@ -118,7 +118,7 @@ fn missing_target(path: &Path) -> PathBuf {
         let Ok(next) = fs::read_link(&target) else {
             break;
         };
-        target = target.parent().unwrap_or(Path::new("")).join(next);
+        target = target.parent().unwrap_or_else(|| Path::new("")).join(next);
     }
     target
 }
