@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::chroot::Root;
 use crate::client::{Client, Limits, Shared, Shown, Status};
@@ -223,7 +224,8 @@ impl Builder {
             self.max_reply,
             self.mechanisms.clone(),
         );
-        tokio::spawn(connection.run());
+        let span = connection.span.clone();
+        tokio::spawn(connection.run().instrument(span));
         Ok(Client {
             shared: Arc::new(Shared {
                 commands,

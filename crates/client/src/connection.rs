@@ -103,7 +103,7 @@ enum Turn {
 pub(crate) struct Connection {
     session: Session<Caller>,
     /// Lasts as long as the session.
-    span: Span,
+    pub(crate) span: Span,
     inbox: mpsc::UnboundedReceiver<Command>,
     commands: Vec<Command>,
     /// The last turn was one of commands.
@@ -165,12 +165,7 @@ impl Connection {
     }
 
     /// Until the session is over.
-    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
-        let span = self.span.clone();
-        self.live().instrument(span)
-    }
-
-    async fn live(mut self) {
+    pub(crate) async fn run(mut self) {
         while !self.session.is_over() {
             let Some((line, peer)) = self.dial().await else {
                 break;

@@ -19,7 +19,6 @@ mod watches;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rookeeper_proto::code::{OpCode, WatcherType};
@@ -221,17 +220,6 @@ impl<C> Session<C> {
                 compose::watch_query(OpCode::RemoveWatches, &path, kind),
                 now.after(self.settings.request_timeout),
             );
-        }
-    }
-
-    /// Ends all watches on `path` of the kinds that `kind` names, on this side.
-    fn forget_watches(&mut self, now: Moment, path: &str, kind: WatcherType) {
-        for id in self.watches.remove_all(path, kind) {
-            self.effects.push(Effect::Ended(id, Error::WatchRemoved));
-        }
-        // Servers before 3.9 remove a persistent one with them.
-        if !self.watches.persistent_at(path).is_empty() {
-            self.doubt(now, &Arc::from(path));
         }
     }
 

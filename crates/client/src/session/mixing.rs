@@ -58,6 +58,17 @@ impl<C> Session<C> {
         }
     }
 
+    /// Ends all watches on `path` of the kinds that `kind` names, on this side.
+    pub(super) fn forget_watches(&mut self, now: Moment, path: &str, kind: WatcherType) {
+        for id in self.watches.remove_all(path, kind) {
+            self.effects.push(Effect::Ended(id, Error::WatchRemoved));
+        }
+        // Servers before 3.9 remove a persistent one with them.
+        if !self.watches.persistent_at(path).is_empty() {
+            self.doubt(now, &Arc::from(path));
+        }
+    }
+
     /// The server may have less on `path` than it should.
     pub(super) fn doubt(&mut self, now: Moment, path: &Arc<str>) {
         if self.phase != Phase::Online {
