@@ -21,7 +21,7 @@ use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug, debug_span, info, warn};
+use tracing::{Instrument, Span, debug, debug_span, info};
 
 use crate::client::Status;
 use crate::error::{Disconnection, Error};
@@ -235,17 +235,6 @@ impl Connection {
             }
         }
         None
-    }
-
-    /// Tells why a server was tried in vain: who waits for a connection, and the log, but not again and again.
-    fn complain(&mut self, trouble: Trouble) {
-        let Trouble { server, why } = &trouble;
-        if self.complaints.is_news(&trouble) {
-            warn!(%server, %why, "no connection");
-        } else {
-            debug!(%server, %why, "no connection");
-        }
-        self.status.shown.lock().trouble = Some(trouble);
     }
 
     /// Waits for `attempt`; commands are taken and deadlines kept meanwhile. `None` when the session is over before it ends.

@@ -314,12 +314,9 @@ impl Conversation {
 
     /// Hands the writes and syncs whose turn it is to the member.
     pub fn submit_writes(&mut self, submit: &mut Vec<Input>) {
-        let Phase::Open(session) = self.phase else {
+        let (Phase::Open(session), false) = (self.phase, self.interrupted) else {
             return;
         };
-        if self.interrupted {
-            return;
-        }
         while let Some(next) = self.queue.pop_front_if(|next| next.is_ordered()) {
             let (header, at, bytes) = (next.header, next.at, next.bytes);
             let What::Body(body) = next.what else { return };

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use tracing::{debug, warn};
+
+use super::Connection;
+
 /// Pairs of server and reason that are remembered; past it nothing is news.
 const MAX_TOLD: usize = 100;
 
@@ -30,6 +34,19 @@ impl Complaints {
     /// A connection held: what goes wrong from now on is another matter.
     pub(super) fn forget(&mut self) {
         self.told.clear();
+    }
+}
+
+impl Connection {
+    /// Tells why a server was tried in vain: who waits for a connection, and the log, but not again and again.
+    pub(super) fn complain(&mut self, trouble: Trouble) {
+        let Trouble { server, why } = &trouble;
+        if self.complaints.is_news(&trouble) {
+            warn!(%server, %why, "no connection");
+        } else {
+            debug!(%server, %why, "no connection");
+        }
+        self.status.shown.lock().trouble = Some(trouble);
     }
 }
 
