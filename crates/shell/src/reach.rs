@@ -1,30 +1,33 @@
 //! Why no server answers: asked only after a session did not come up in time, to tell it in words.
 
 use std::io::{self, ErrorKind};
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use rookeeper_client::TlsOptions;
+use rookeeper_client::{Client, TlsOptions};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::shell::Target;
 
-/// How long one server may take to accept a connection.
+/// How long one server may take to accept a connection, and a service to be looked up.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a server that was encrypted to may take to say that it does not want us.
 const REFUSAL: Duration = Duration::from_millis(500);
-/// The port of a host that names none.
-const PORT: u16 = 2181;
 /// Servers that are asked; the rest of a longer list is passed over.
 const MOST: usize = 16;
 
 /// Why each server of a target cannot be spoken to. `None` when one of them can.
 pub(crate) async fn complaints(target: &Target) -> Option<String> {
-    let attempts: Vec<_> = servers(&target.hosts)
-        .into_iter()
-        .map(|server| tokio::spawn(attempt(server, target.tls.clone())))
-        .collect();
+    let mut attempts = Vec::new();
+    for server in servers(&target.hosts).await {
+        let tls = target.tls.clone();
+        attempts.push(tokio::spawn(async move {
+            match server {
+                Ok(server) => attempt(server, tls).await,
+                Err(why) => Some(why),
+            }
+        }));
+    }
     let mut told = Vec::new();
     for attempt in attempts {
         // A task that could not run says nothing.
@@ -35,10 +38,19 @@ pub(crate) async fn complaints(target: &Target) -> Option<String> {
     Some(told.join(", "))
 }
 
-/// The servers of a `host:port,...` list with an optional chroot, each with a port.
-pub(crate) fn servers(hosts: &str) -> Vec<String> {
-    let (servers, _) = hosts.split_once('/').unwrap_or((hosts, ""));
-    servers.split(',').take(MOST).map(with_port).collect()
+/// The servers of a list with an optional chroot, each with a port; in place of those of a service that cannot be looked up, why.
+pub(crate) async fn servers(hosts: &str) -> Vec<Result<String, String>> {
+    let (parts, _) = hosts.split_once('/').unwrap_or((hosts, ""));
+    let builder = Client::builder().session_timeout(ATTEMPT);
+    let mut found = Vec::new();
+    for part in parts.split(',').filter(|part| !part.trim().is_empty()) {
+        match builder.servers(part).await {
+            Ok(servers) => found.extend(servers.into_iter().map(Ok)),
+            Err(error) => found.push(Err(error.to_string())),
+        }
+    }
+    found.truncate(MOST);
+    found
 }
 
 async fn attempt(server: String, tls: Option<TlsOptions>) -> Option<String> {
@@ -79,30 +91,15 @@ fn name(server: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The server with a port; of an address in brackets the colon behind them counts.
-fn with_port(server: &str) -> String {
-    let server = server.trim();
-    if server.parse::<Ipv6Addr>().is_ok() {
-        return format!("[{server}]:{PORT}");
-    }
-    let behind = server.rsplit_once(']').map_or(server, |(_, behind)| behind);
-    match behind.contains(':') {
-        true => server.to_owned(),
-        false => format!("{server}:{PORT}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_port_is_added_where_none_is() {
-        assert_eq!(with_port("zk1"), "zk1:2181");
-        assert_eq!(with_port(" zk1:21 "), "zk1:21");
-        assert_eq!(with_port("[::1]"), "[::1]:2181");
-        assert_eq!(with_port("::1"), "[::1]:2181");
-        assert_eq!(with_port("[::1]:5"), "[::1]:5");
+    #[tokio::test]
+    async fn a_port_is_added_where_none_is() {
+        let all = servers("zk1, zk2:21,[::1],::1,[::1]:5,/app").await;
+        let expected = ["zk1:2181", "zk2:21", "[::1]:2181", "[::1]:2181", "[::1]:5"];
+        assert_eq!(all, expected.map(|server| Ok(server.to_owned())));
     }
 
     #[test]
@@ -130,5 +127,14 @@ mod tests {
             complaints(&target(format!("{address}/app"))).await,
             Some(format!("{address}: connection refused"))
         );
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_known_is_named() {
+        // What the name server says, if there is one, is its own matter.
+        let service = "_zookeeper._tcp.rookeeper.invalid.";
+        let told = complaints(&target(service.to_owned())).await.unwrap();
+        let expected = format!("{service}: the service cannot be looked up: ");
+        assert!(told.starts_with(&expected), "{told}");
     }
 }

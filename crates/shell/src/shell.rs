@@ -391,8 +391,9 @@ impl Shell {
     }
 
     /// The servers that the session was opened with, each with a port.
-    pub(crate) fn servers(&self) -> Vec<String> {
-        reach::servers(&self.target.hosts)
+    pub(crate) async fn servers(&self) -> Vec<String> {
+        let servers = reach::servers(&self.target.hosts).await;
+        servers.into_iter().flatten().collect()
     }
 
     /// The streams.

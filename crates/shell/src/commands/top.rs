@@ -101,7 +101,7 @@ fn heading(members: &[Member], pause: Duration) -> String {
 
 /// The servers to ask, and how many members there are besides whose addresses are not known.
 async fn servers(shell: &Shell) -> (Vec<String>, usize) {
-    let known = shell.servers();
+    let known = shell.servers().await;
     let text = configuration(shell).await.unwrap_or_default();
     chosen(known, &text)
 }
