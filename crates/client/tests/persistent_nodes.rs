@@ -272,6 +272,8 @@ async fn it_outlives_the_loss_of_the_leader() {
     let (client, other) = (ensemble.client().await, ensemble.client().await);
     let node = PersistentNode::open(&client, "/f", "x", ephemeral()).unwrap();
     soon(node.created()).await.unwrap();
+    // The member that is asked may be behind.
+    other.sync("/f").await.unwrap();
     let before = other.exists("/f").await.unwrap().unwrap().czxid.0;
     ensemble.lose_leader().await;
     let retry = Retry::forever().idempotent();
