@@ -48,6 +48,10 @@ impl Kept {
 
     /// Keeps a client that connects, if there is hope; gives the request back if there is not.
     pub fn connect(&mut self, conn: ConnId, request: ConnectRequest) -> Option<ConnectRequest> {
+        if self.connections.contains(&conn) {
+            // Asked on its behalf when there was a leader, who is gone again. It is asked once more, and once only.
+            return None;
+        }
         if self.since.is_none() || self.waiting.len() >= MAX_WAITING {
             return Some(request);
         }
@@ -150,6 +154,15 @@ mod tests {
         assert_eq!(conns(kept.resume(|_| Some(request()))), [NEW, A]);
         assert!(kept.went_on(A) && !kept.went_on(A));
         assert!(!kept.went_on(NEW), "it asked, and is told");
+    }
+
+    #[test]
+    fn a_leader_who_goes_before_it_has_answered_is_asked_nothing_twice() {
+        let mut kept = begun();
+        assert_eq!(conns(kept.resume(|_| Some(request()))), [A, B]);
+        kept.begin(200, [A, B]);
+        assert_eq!(kept.connect(A, request()), None);
+        assert_eq!(conns(kept.resume(|_| Some(request()))), [A, B]);
     }
 
     #[test]
