@@ -35,13 +35,14 @@ use rookeeper_tree::tree::Tree;
 
 use crate::effect::{CloseReason, Effect};
 use crate::input::{Input, Now};
+use crate::lots::Lots;
 use crate::mutation::{Mutation, mutated};
 use crate::proposer::ProposerConfig;
 use crate::session_ids::SessionIds;
 use crate::sessions::Sessions;
 use effect::{MemberEffect, MemberInput};
 use following::Following;
-use holding_back::{Lots, ObserverWaits, Step};
+use holding_back::{ObserverWaits, Step};
 use leading::Leading;
 
 /// Settings of a member.

@@ -21,6 +21,7 @@ pub mod forwarder;
 pub mod input;
 pub mod kept;
 pub mod limits;
+pub mod lots;
 pub mod mutation;
 pub mod proposer;
 mod queued;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rookeeper_database::database::Database;
 use rookeeper_database::image_file::Snapshot;
+use rookeeper_node::lots::Lots;
 use rookeeper_storage::disk::DiskError;
 use rookeeper_storage::log_writer::LogError;
 use tracing::{error, info, warn};
@@ -41,7 +42,7 @@ pub struct SnapshotPace {
 #[derive(Debug)]
 pub struct Snapshots {
     pace: SnapshotPace,
-    random: u64,
+    lots: Lots,
     appended: u64,
     bytes: u64,
     due_count: u64,
@@ -74,7 +75,7 @@ impl Snapshots {
     pub fn new(pace: SnapshotPace, seed: u64) -> Self {
         let mut snapshots = Self {
             pace,
-            random: seed | 1,
+            lots: Lots::new(seed),
             appended: 0,
             bytes: 0,
             due_count: 0,
@@ -91,21 +92,13 @@ impl Snapshots {
 
     fn draw(&mut self) {
         let half = u64::from(self.pace.count / 2).max(1);
-        self.due_count = half + self.below(half);
+        self.due_count = half + self.lots.below(half);
         self.due_bytes = self
             .pace
             .log_bytes
-            .map(|limit| limit / 2 + self.below((limit / 2).max(1)));
+            .map(|limit| limit / 2 + self.lots.below((limit / 2).max(1)));
         self.appended = 0;
         self.bytes = 0;
-    }
-
-    /// A number below `bound`, from a small generator: nothing depends on its quality.
-    const fn below(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % bound
     }
 
     /// A record of `len` bytes went to the log.

@@ -33,35 +33,16 @@ pub(super) enum Step {
     Connect(ServerId),
 }
 
-/// A small generator: nothing depends on its quality.
-#[derive(Debug)]
-pub(super) struct Lots(u64);
-
-impl Lots {
-    /// Each server should have a seed of its own.
-    pub(super) const fn new(seed: u64) -> Self {
-        // Zero would stay zero.
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, longest: i64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        // Not negative, and below what is not.
-        (self.0 >> 1) as i64 % longest.max(1)
-    }
-}
-
 impl Member {
     /// Takes the step at once, or, as an observer, some time later.
     pub(super) fn take(&mut self, now: Now, step: Step, effects: &mut Vec<MemberEffect>) {
         let ObserverWaits { look, connect } = self.config.observer_waits;
-        let wait = match (self.vocation(), step) {
+        let longest = match (self.vocation(), step) {
             (Vocation::Participant, _) => 0,
-            (Vocation::Observer, Step::Look) => self.lots.below(look),
-            (Vocation::Observer, Step::Connect(_)) => self.lots.below(connect),
+            (Vocation::Observer, Step::Look) => look,
+            (Vocation::Observer, Step::Connect(_)) => connect,
         };
+        let wait = self.lots.below(longest.max(0).unsigned_abs()) as i64;
         self.role = Role::HoldingBack(now.mono.saturating_add(wait), step);
         self.hold_back_no_longer(now, effects);
     }
@@ -75,20 +56,5 @@ impl Member {
             },
             _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_differ_and_stay_below_the_longest() {
-        let mut lots = Lots::new(0);
-        let drawn: Vec<i64> = (0..100).map(|_| lots.below(200)).collect();
-        assert!(drawn.iter().all(|ms| (0..200).contains(ms)), "{drawn:?}");
-        assert!(drawn.iter().any(|ms| *ms < 50), "{drawn:?}");
-        assert!(drawn.iter().any(|ms| *ms > 150), "{drawn:?}");
-        assert_eq!([lots.below(0), lots.below(-5), lots.below(1)], [0, 0, 0]);
     }
 }
