@@ -10,6 +10,7 @@ from collections import namedtuple
 
 HOST = "127.0.0.1"
 REPLY_SECONDS = 10
+NUDGE_SECONDS = 3
 
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL, GET_CHILDREN, SYNC = 1, 2, 3, 4, 5, 6, 7, 8, 9
 PING, GET_CHILDREN2, CHECK, MULTI, CREATE2, RECONFIG, CHECK_WATCHES, REMOVE_WATCHES = 11, 12, 13, 14, 15, 16, 17, 18
@@ -18,7 +19,7 @@ AUTH, SET_WATCHES, SASL, GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER = 100, 101, 102
 SET_WATCHES2, ADD_WATCH, WHO_AM_I, CLOSE_SESSION, ERROR = 105, 106, 107, -11, -1
 OP_NAMES = {
     value: name for name, value in list(globals().items())
-    if name.isupper() and isinstance(value, int) and name not in ("REPLY_SECONDS", "HOST")
+    if name.isupper() and isinstance(value, int) and name not in ("REPLY_SECONDS", "NUDGE_SECONDS", "HOST")
 }
 EVENT_XID, PING_XID, AUTH_XID, SET_WATCHES_XID = -1, -2, -4, -8
 OPEN_ACL = [(31, "world", "anyone")]
@@ -237,11 +238,15 @@ class Closed(Exception):
 
 
 class Connection:
-    """One raw connection with its session. `refused` is true when the server answered with time-out 0."""
+    """One raw connection with its session. `refused` is true when the server answered with time-out 0.
+
+    `nudge` is called when the server says nothing for NUDGE_SECONDS, once; the answer may then still take `patience`.
+    """
 
     def __init__(self, port, timeout=30000, session=0, password=bytes(16), last_zxid=0, read_only=False, host=HOST,
-                 patience=REPLY_SECONDS):
-        self.sock = socket.create_connection((host, port), timeout=patience)
+                 patience=REPLY_SECONDS, nudge=None):
+        self.sock = socket.create_connection((host, port), timeout=NUDGE_SECONDS if nudge else patience)
+        self.patience, self.nudge = patience, nudge
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pending = bytearray()
         self.xid = 0
@@ -271,6 +276,13 @@ class Connection:
         while len(self.pending) < size:
             try:
                 chunk = self.sock.recv(65536)
+            except TimeoutError:
+                if not self.nudge:
+                    raise
+                nudge, self.nudge = self.nudge, None
+                nudge()
+                self.sock.settimeout(self.patience)
+                continue
             except (ConnectionResetError, BrokenPipeError):
                 chunk = b""
             if not chunk:

@@ -98,7 +98,16 @@ class Member(ServerProcess):
         shutil.rmtree(self.data_dir)
 
     def connect(self, timeout=30000, session=0, password=bytes(16), last_zxid=0, patience=jute.REPLY_SECONDS):
-        return Connection(self.port, timeout, session, password, last_zxid, host=self.host, patience=patience)
+        nudge = self.nudge if self.kind == JAVA else None
+        return Connection(self.port, timeout, session, password, last_zxid, host=self.host, patience=patience, nudge=nudge)
+
+    def nudge(self):
+        """A Java server before 3.8.1 that has one client may stand still until another one writes (ZOOKEEPER-4537)."""
+        print(f"      {self} stands still: another session is begun there")
+        try:
+            Connection(self.port, host=self.host, patience=ASK_SECONDS).close()
+        except (Closed, OSError):
+            pass  # who waits tells
 
     def word(self, word):
         return servers.four_letter_word(self.port, word, ASK_SECONDS, self.host)
