@@ -9,7 +9,6 @@
 //! - Mail is left in its mailbox, where it is counted, while the client does not read what it was sent before.
 //! - Neither the tree nor this thread is held longer than a slice of time, whatever a client asks.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,9 +21,9 @@ use rookeeper_node::input::{ConnId, Input};
 use rookeeper_node::reads::View;
 use rookeeper_proto::ids::SessionId;
 use rookeeper_tree::watches::WatcherId;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -73,6 +72,8 @@ struct ClientConn<'a> {
     unfinished: bool,
     /// The tree may be too old to be shown.
     stale: bool,
+    /// The driver may write to the socket: nothing else does, until the mail is taken.
+    is_open: bool,
     /// Requests counted in the server's outstanding figure.
     counted: usize,
     /// Figures of this turn, published at its end.
@@ -81,14 +82,19 @@ struct ClientConn<'a> {
 }
 
 /// Serves one accepted connection until it ends.
-pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut stream: TcpStream) {
+pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, stream: TcpStream) {
+    let (mut read, write) = stream.into_split();
+    let write = Arc::new(write);
     let address = rookeeper_tree::acl::peer_address(peer.ip());
     let mut conversation = Conversation::new(conn, address);
     conversation.order_syncs();
     let who = Arc::clone(conversation.identities());
-    let connection = service
-        .connections
-        .register(conn, peer, who, service.clock.mono());
+    let connection = service.connections.register(
+        conn,
+        (peer, Some(Arc::clone(&write))),
+        who,
+        service.clock.mono(),
+    );
     debug!("Accepted socket connection from /{peer}");
     let mut client = ClientConn {
         service: &service,
@@ -101,31 +107,31 @@ pub async fn serve(service: Arc<Service>, conn: ConnId, peer: SocketAddr, mut st
         held: 0,
         unfinished: false,
         stale: false,
+        is_open: false,
         counted: 0,
         batch: Box::default(),
         begun: Instant::now(),
     };
-    let end = client.run(&mut stream).await;
+    let end = client.run(&mut read, &write).await;
     client.leave(&end);
     let gracious = !matches!(end, End::Client | End::Socket(_));
     drop(client);
     if gracious {
-        connection_end::linger(&mut stream).await;
+        connection_end::linger(&mut read).await;
     }
 }
 
 impl ClientConn<'_> {
-    async fn run(&mut self, stream: &mut TcpStream) -> End {
-        let (mut read, mut write) = stream.split();
+    async fn run(&mut self, read: &mut OwnedReadHalf, write: &OwnedWriteHalf) -> End {
         let end = loop {
             if std::mem::take(&mut self.stale) {
                 tokio::time::sleep(STALE_PAUSE).await;
             } else if std::mem::take(&mut self.unfinished) {
                 tokio::task::yield_now().await;
-            } else if let Err(end) = self.wait(&mut read, &mut write).await {
+            } else if let Err(end) = self.wait(read, write).await {
                 break end;
             }
-            let outcome = self.turn(&mut write);
+            let outcome = self.turn(write);
             if let Err(End::Word(word)) = outcome {
                 self.answer_word(word).await;
             }
@@ -135,16 +141,16 @@ impl ClientConn<'_> {
         };
         self.take_mail(true);
         if !matches!(end, End::Client | End::Socket(_)) {
-            self.write_out(&mut write).await;
+            self.write_out(write).await;
         }
         end
     }
 
     /// Writes what is left, as long as the client takes it. Who stops reading loses the rest.
-    async fn write_out(&mut self, write: &mut WriteHalf<'_>) {
+    async fn write_out(&mut self, write: &OwnedWriteHalf) {
         let begun = Instant::now();
         while !self.output.is_empty() && begun.elapsed() < FAREWELL {
-            match timeout(LINGER, write.write(self.output.waiting())).await {
+            match timeout(LINGER, self.output.write(write)).await {
                 Ok(Ok(n @ 1..)) => self.output.wrote(n),
                 _ => return,
             }
@@ -152,11 +158,7 @@ impl ClientConn<'_> {
     }
 
     /// Waits for something to do: input, room for output, mail, or the end of patience.
-    async fn wait(
-        &mut self,
-        read: &mut ReadHalf<'_>,
-        write: &mut WriteHalf<'_>,
-    ) -> Result<(), End> {
+    async fn wait(&mut self, read: &mut OwnedReadHalf, write: &OwnedWriteHalf) -> Result<(), End> {
         let reading = self.may_read();
         let patience = self.patience();
         if self.input.is_empty() && self.input.capacity() > READ_WASTE * self.read_size {
@@ -175,7 +177,7 @@ impl ClientConn<'_> {
                 }
                 Err(error) => Err(End::Socket(error)),
             },
-            done = write.write(self.output.waiting()), if !self.output.is_empty() => match done {
+            done = self.output.write(write), if !self.output.is_empty() => match done {
                 Ok(n) => {
                     self.output.wrote(n);
                     if !reading {
@@ -229,20 +231,36 @@ impl ClientConn<'_> {
     }
 
     /// Takes what came, and answers what can be answered.
-    fn turn(&mut self, write: &mut WriteHalf<'_>) -> Result<(), End> {
-        let outcome = self.take_turns();
+    fn turn(&mut self, write: &OwnedWriteHalf) -> Result<(), End> {
+        let outcome = self.close_mailbox().and_then(|()| self.take_turns());
         self.account();
         outcome?;
         let was_full = !self.has_room();
-        if !self.output.is_empty() {
-            match write.try_write(self.output.waiting()) {
-                Ok(n) => self.output.wrote(n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(End::Socket(error)),
-            }
-        }
+        self.output.try_write(write).map_err(End::Socket)?;
         // What had to wait for room has it now.
         self.unfinished |= was_full && self.has_room();
+        self.open_mailbox();
+        Ok(())
+    }
+
+    /// Lets the driver answer at the socket, if there is nothing to do here before. That costs the driver's time, so it is for a client
+    /// that waits for one answer.
+    fn open_mailbox(&mut self) {
+        let idle = self.output.is_empty() && !self.unfinished && !self.stale;
+        if idle && self.conversation.outstanding() <= 1 {
+            self.connection.mailbox.open();
+            self.is_open = true;
+        }
+    }
+
+    /// What the driver began to write goes on before all that comes now.
+    fn close_mailbox(&mut self) -> Result<(), End> {
+        if std::mem::take(&mut self.is_open)
+            && let Some(ending) = self.take_mail(true)
+        {
+            self.conversation.deafen();
+            return Err(End::Ending(ending));
+        }
         Ok(())
     }
 

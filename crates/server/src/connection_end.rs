@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use rookeeper_node::conversation::Fault;
 use rookeeper_node::effect::CloseReason;
 use rookeeper_proto::ids::SessionId;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -125,12 +126,12 @@ impl fmt::Display for Why {
 }
 
 /// Lets the client read its last frames: closing a socket with unread input would reset it.
-pub async fn linger(stream: &mut TcpStream) {
-    let _ = stream.shutdown().await;
+pub async fn linger(read: &mut OwnedReadHalf) {
+    let _ = SockRef::from(read.as_ref()).shutdown(Shutdown::Write);
     let mut left = LINGER_BYTES;
     let mut waste = vec![0; 4096];
     let drain = async {
-        while let Ok(n @ 1..) = stream.read(&mut waste).await {
+        while let Ok(n @ 1..) = read.read(&mut waste).await {
             left = left.saturating_sub(n);
             if left == 0 {
                 break;

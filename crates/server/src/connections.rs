@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use rookeeper_node::input::ConnId;
 use rookeeper_tree::auth::Identities;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::mailbox::Mailbox;
 use crate::talk::Talk;
@@ -123,11 +124,11 @@ impl Connections {
     pub fn register(
         &self,
         conn: ConnId,
-        peer: SocketAddr,
+        (peer, socket): (SocketAddr, Option<Arc<OwnedWriteHalf>>),
         who: Arc<Identities>,
         mono: i64,
     ) -> Connection {
-        let mailbox = Arc::new(Mailbox::new(conn, who));
+        let mailbox = Arc::new(Mailbox::new(conn, socket, who));
         mailbox.hear(mono);
         let connection = Connection {
             mailbox,

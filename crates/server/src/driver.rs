@@ -324,7 +324,11 @@ impl Driver {
         }
         self.apply(turn);
         // Before other servers are written to, which takes longer than an answer does.
-        turn.touched.drain(..).for_each(|mailbox| mailbox.wake());
+        match turn.touched.as_slice() {
+            [only] => only.hand_over(),
+            several => several.iter().for_each(|mailbox| mailbox.wake()),
+        }
+        turn.touched.clear();
         self.send();
         Ok(())
     }

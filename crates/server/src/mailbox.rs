@@ -3,6 +3,8 @@
 //! Invariants:
 //! - Bytes are in the order in which the client must see them.
 //! - No event is told before what it tells of is known to be committed: between two leaders it is held.
+//! - The driver writes to the socket only between [`Mailbox::open`] and the next [`Mailbox::take`], and what it could not write of a
+//!   frame is the first that the connection takes.
 //! - What a client does not read stays here, where it is counted, and not in its connection's output.
 
 use std::sync::Arc;
@@ -13,12 +15,16 @@ use rookeeper_node::effect::CloseReason;
 use rookeeper_node::input::ConnId;
 use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_tree::auth::Identities;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::output::release;
 
 /// Events and replies that a client has not read, bytes; beyond, it is disconnected.
 pub const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// The driver writes no more than this to a socket itself, bytes: it has other things to do.
+pub const MAX_HANDED_OVER_BYTES: usize = 64 * 1024;
 
 /// Why the connection shall end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub struct Mail {
     pub ending: Option<Ending>,
     /// Between two leaders: events of what may come to nothing.
     held: Option<Held>,
+    /// The connection waits and has nothing to write: what is here may go to the socket before the connection knows of it.
+    open: bool,
 }
 
 /// Events that are not told yet.
@@ -79,6 +87,8 @@ impl Mail {
 #[derive(Debug)]
 pub struct Mailbox {
     conn: ConnId,
+    /// The socket, if bytes go to it as they are.
+    socket: Option<Arc<OwnedWriteHalf>>,
     mail: Mutex<Mail>,
     identities: Mutex<Arc<Identities>>,
     filled: Notify,
@@ -93,9 +103,14 @@ pub struct Mailbox {
 impl Mailbox {
     /// The mailbox of a fresh connection.
     #[must_use]
-    pub fn new(conn: ConnId, identities: Arc<Identities>) -> Self {
+    pub fn new(
+        conn: ConnId,
+        socket: Option<Arc<OwnedWriteHalf>>,
+        identities: Arc<Identities>,
+    ) -> Self {
         Self {
             conn,
+            socket,
             mail: Mutex::default(),
             identities: Mutex::new(identities),
             filled: Notify::new(),
@@ -194,6 +209,21 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
+    /// The same; before that, what there is goes to the socket, if the connection does nothing but wait. So the client does not wait for
+    /// the connection to wake.
+    pub fn hand_over(&self) {
+        let mut mail = self.mail.lock();
+        if let Some(socket) = self.socket.as_ref().filter(|_| mail.open)
+            && (1..=MAX_HANDED_OVER_BYTES).contains(&mail.bytes.len())
+            // What goes wrong the connection finds out for itself, with what is left.
+            && let Ok(n) = socket.try_write(&mail.bytes)
+        {
+            mail.bytes.drain(..n);
+        }
+        drop(mail);
+        self.wake();
+    }
+
     /// The identities, for the filter of events.
     #[must_use]
     pub fn identities(&self) -> Arc<Identities> {
@@ -237,6 +267,7 @@ impl Mailbox {
     /// waits here.
     pub fn take(&self, out: &mut Vec<u8>, room: bool) -> Mail {
         let mut mail = self.mail.lock();
+        mail.open = false;
         if !room {
             return Mail {
                 ending: mail.ending,
@@ -262,7 +293,13 @@ impl Mailbox {
             resumed: std::mem::take(&mut mail.resumed),
             ending: mail.ending,
             held: None,
+            open: false,
         }
+    }
+
+    /// The connection has nothing to write, until it takes mail again.
+    pub fn open(&self) {
+        self.mail.lock().open = true;
     }
 
     /// The client was heard of.
@@ -278,11 +315,14 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
     fn nothing_is_answered_behind_an_ending() {
-        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        let mailbox = Mailbox::new(ConnId(1), None, Arc::default());
         mailbox.answer(&[1], 1, Zxid(1));
         mailbox.end(Ending::Stopping);
         mailbox.answer(&[2], 1, Zxid(2));
@@ -294,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_before_an_interruption_is_heard_is_not_answered() {
-        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        let mailbox = Mailbox::new(ConnId(1), None, Arc::default());
         mailbox.interrupt();
         mailbox.answer(&[2], 1, Zxid(2));
         mailbox.resume();
@@ -307,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_happens_between_two_leaders_is_told_when_the_session_goes_on() {
-        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        let mailbox = Mailbox::new(ConnId(1), None, Arc::default());
         mailbox.put(&[1]);
         mailbox.interrupt();
         mailbox.put(&[2]);
@@ -324,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_is_not_read_stays_counted_until_the_bound_ends_the_connection() {
-        let mailbox = Mailbox::new(ConnId(1), Arc::default());
+        let mailbox = Mailbox::new(ConnId(1), None, Arc::default());
         let (frame, mut out) = (vec![7; 1024 * 1024], Vec::new());
         for _ in 0..MAX_UNREAD_BYTES / frame.len() {
             mailbox.put(&frame);
@@ -337,5 +377,62 @@ mod tests {
         let mail = mailbox.take(&mut out, true);
         assert_eq!(out.len(), MAX_UNREAD_BYTES);
         assert_eq!(mail.other_bytes, MAX_UNREAD_BYTES);
+    }
+
+    /// A mailbox with a socket, and the client's end of it.
+    async fn tied() -> std::io::Result<(Mailbox, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let (_read, write) = listener.accept().await?.0.into_split();
+        write.writable().await?;
+        let mailbox = Mailbox::new(ConnId(1), Some(Arc::new(write)), Arc::default());
+        Ok((mailbox, client))
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_sent_its_answer_before_it_takes_it() -> std::io::Result<()> {
+        let (mailbox, mut client) = tied().await?;
+        mailbox.answer(&[1, 2], 1, Zxid(7));
+        mailbox.hand_over();
+        let mut out = Vec::new();
+        assert_eq!(mailbox.take(&mut out, true).answered, 1);
+        assert_eq!(out, [1, 2], "it was not open yet");
+
+        mailbox.open();
+        mailbox.answer(&[3, 4], 1, Zxid(8));
+        mailbox.hand_over();
+        let mut got = [0; 2];
+        client.read_exact(&mut got).await?;
+        assert_eq!(got, [3, 4]);
+        out.clear();
+        let mail = mailbox.take(&mut out, true);
+        assert_eq!((mail.answered, mail.last_zxid), (1, Zxid(8)));
+        assert!(out.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_is_first_in_what_is_taken() -> std::io::Result<()> {
+        let (mailbox, mut client) = tied().await?;
+        let (mut sent, mut rest) = (0_usize, Vec::new());
+        while rest.is_empty() {
+            let frame: Vec<u8> = (sent..sent + MAX_HANDED_OVER_BYTES)
+                .map(|n| (n % 251) as u8)
+                .collect();
+            sent += frame.len();
+            mailbox.open();
+            mailbox.put(&frame);
+            mailbox.hand_over();
+            mailbox.take(&mut rest, true);
+        }
+        let mut got = vec![0; sent - rest.len()];
+        client.read_exact(&mut got).await?;
+        got.extend(rest);
+        assert!(
+            got.iter()
+                .enumerate()
+                .all(|(n, byte)| *byte == (n % 251) as u8)
+        );
+        Ok(())
     }
 }

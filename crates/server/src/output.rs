@@ -2,6 +2,10 @@
 //!
 //! Invariant: a slow client costs the time to copy its bytes once or twice, never once per write of the socket.
 
+use std::io;
+
+use tokio::net::tcp::OwnedWriteHalf;
+
 /// Bytes that were written and still lie in front, before they are moved away.
 const COMPACT_FROM: usize = 64 * 1024;
 /// Memory that an idle connection may keep, bytes.
@@ -47,6 +51,30 @@ impl Output {
     /// Where more is appended. Only for appending: what lies there already may have been written.
     pub const fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// Writes what the socket takes at once, which may be nothing.
+    pub fn try_write(&mut self, socket: &OwnedWriteHalf) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        match socket.try_write(self.waiting()) {
+            Ok(n) => self.wrote(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Waits until the socket takes something; how much is for [`Self::wrote`]. Nothing was written when this is given up.
+    pub async fn write(&self, socket: &OwnedWriteHalf) -> io::Result<usize> {
+        loop {
+            socket.writable().await?;
+            match socket.try_write(self.waiting()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+        }
     }
 
     /// The socket took the first `n` waiting bytes.
