@@ -32,7 +32,6 @@ use rookeeper_proto::ids::{SessionId, Zxid};
 use rookeeper_proto::request::Write;
 use rookeeper_storage::epoch_files::EpochError;
 use rookeeper_storage::log_writer::LogError;
-use rookeeper_tree::tree::Tree;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -229,7 +228,7 @@ impl Driver {
             self.make_room(&mut turn)?;
             self.take_messages(&mut turn)?;
             if Instant::now() >= next_tick {
-                self.tick(&mut turn);
+                self.tick(&mut turn)?;
                 next_tick = Instant::now() + self.tick_interval;
             }
             self.tick_member(&mut turn)?;
@@ -240,17 +239,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Hands one input to whoever decides.
-    fn decide(&mut self, tree: &Tree, input: Input, turn: &mut Turn) {
-        let now = turn.now;
+    /// Hands one input to whoever decides, who sees everything applied that is committed.
+    fn decide(&mut self, input: Input, turn: &mut Turn) -> Ended {
         match &mut self.part {
-            Part::Standalone(member) => member.handle(tree, now, input, &mut turn.effects),
-            Part::Ensemble(ensemble) => {
-                let input = MemberInput::Local(input);
-                ensemble
-                    .member
-                    .handle(tree, now, input, &mut turn.member_effects);
+            Part::Standalone(member) => {
+                let tree = self.replica.tree.read();
+                member.handle(&tree, turn.now, input, &mut turn.effects);
+                Ok(())
             }
+            Part::Ensemble(_) => self.hear(MemberInput::Local(input), turn),
         }
     }
 
@@ -295,9 +292,9 @@ impl Driver {
         }
     }
 
-    fn tick(&mut self, turn: &mut Turn) {
+    fn tick(&mut self, turn: &mut Turn) -> Ended {
         if self.is_busy() {
-            return;
+            return Ok(());
         }
         let heard = self
             .connections
@@ -305,10 +302,11 @@ impl Driver {
             .values()
             .filter_map(|c| c.mailbox.newly_heard())
             .collect();
-        let replica = Arc::clone(&self.replica);
-        let tree = replica.tree.read();
-        self.decide(&tree, Input::Heard(heard), turn);
-        self.decide(&tree, Input::Tick, turn);
+        self.decide(Input::Heard(heard), turn)?;
+        if self.is_busy() {
+            return Ok(());
+        }
+        self.decide(Input::Tick, turn)
     }
 
     /// Performs the effects in order, and what they bring about. Transactions to apply are gathered, and applied before anything
@@ -389,8 +387,7 @@ impl Driver {
         wait_for_room(&self.inbox, || database.log.sync())?;
         self.note_sync(started.elapsed());
         turn.now = self.clock.now();
-        let replica = Arc::clone(&self.replica);
-        self.decide(&replica.tree.read(), Input::Synced(zxid), turn);
+        self.decide(Input::Synced(zxid), turn)?;
         self.perform(turn)?;
         if self.snapshots.due()
             && let Some(database) = &mut self.database

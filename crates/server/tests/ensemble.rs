@@ -234,6 +234,47 @@ fn a_client_with_nothing_in_flight_does_not_notice_a_new_leader() {
     ensemble.assert_equal();
 }
 
+/// What the leader judges it judges by the tree as it is: an end of a session that it proposes by itself, between the writes of others.
+#[test]
+fn sessions_that_expire_among_many_writes_promise_the_true_digest() {
+    let mut ensemble = Ensemble::new(
+        3,
+        0,
+        "tickTime=50\ninitLimit=100\nsyncLimit=100\nminSessionTimeout=100\n",
+    );
+    ensemble.start_all();
+    let mut writer = Client::connect(ensemble.address(ensemble.leader()));
+    writer.must(op::CREATE, &create("/busy", b"", 0));
+    let silent = Hello {
+        timeout: 100,
+        ..Hello::default()
+    };
+    let mut left = Vec::new();
+    let ended = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < ended {
+        let mut client = Client::open(ensemble.address(ensemble.leader()), &silent).unwrap();
+        let path = format!("/of{}", left.len());
+        client.must(op::CREATE, &create(&path, b"", 1));
+        drop(client);
+        left.push(path);
+        // The leader shall never be idle.
+        let more = if left.len() == 1 { 1500 } else { 500 };
+        for _ in 0..more {
+            writer.send(op::SET_DATA, &set_data("/busy", b"x")).unwrap();
+        }
+        for _ in 0..500 {
+            assert_eq!(writer.reply().unwrap().err, 0);
+        }
+    }
+    for _ in 0..1000 {
+        assert_eq!(writer.reply().unwrap().err, 0);
+    }
+    eventually("an ephemeral of a session that is over stays", || {
+        left.iter().all(|path| !exists(&mut writer, path))
+    });
+    ensemble.assert_equal();
+}
+
 #[test]
 fn a_session_moves_to_another_member_with_its_ephemerals() {
     let mut ensemble = Ensemble::new(3, 0, "");

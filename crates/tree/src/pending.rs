@@ -30,6 +30,8 @@ pub struct Pending {
     owned: BTreeMap<SessionId, BTreeSet<Box<str>>>,
     digest: u64,
     last: Option<Zxid>,
+    /// What was said to be in the tree.
+    committed: Zxid,
     /// Entries before the changes of the multi under judgement.
     undo: Option<Undo>,
 }
@@ -49,6 +51,7 @@ impl Pending {
             owned: BTreeMap::new(),
             digest: 0,
             last: None,
+            committed: Zxid::ZERO,
             undo: None,
         }
     }
@@ -77,6 +80,7 @@ impl Pending {
         } else {
             self.clear();
         }
+        self.committed = zxid;
     }
 
     /// Forgets everything in flight: it was committed, or it never will be.
@@ -84,6 +88,7 @@ impl Pending {
         self.entries.clear();
         self.owned.clear();
         self.last = None;
+        self.committed = Zxid::ZERO;
     }
 
     /// The digest of the tree after everything in flight.
@@ -93,6 +98,11 @@ impl Pending {
 
     /// A proposal with `zxid` is about to be judged.
     pub(crate) fn begin(&mut self, tree: &Tree, zxid: Zxid) {
+        debug_assert!(
+            tree.last_zxid() >= self.committed,
+            "{zxid} is judged by a tree without {}, which is committed",
+            self.committed
+        );
         if self.last.is_none() {
             self.digest = tree.digest() as u64;
         }

@@ -198,8 +198,7 @@ impl Driver {
             matches!(ensemble.work, Work::Idle) && deadline.is_some_and(|at| at <= mono)
         });
         if due {
-            let replica = Arc::clone(&self.replica);
-            self.decide(&replica.tree.read(), Input::Tick, turn);
+            self.decide(Input::Tick, turn)?;
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Room in the log: asked for before anything is judged, waited for when what was judged does not fit after all.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -48,8 +47,7 @@ impl Driver {
             if !full {
                 info!("the disk has room again: writes resume");
             }
-            let replica = Arc::clone(&self.replica);
-            self.decide(&replica.tree.read(), Input::DiskFull(full), turn);
+            self.decide(Input::DiskFull(full), turn)?;
         }
         Ok(())
     }
