@@ -99,10 +99,15 @@ def is_refused(reason, program, hosts, *files):
     assert reason in lines[0], lines
 
 
+def built_example():
+    """Of a release if there is one, else what `cargo test --workspace` left."""
+    release, debug = (os.path.join(servers.repository(), "target", kind, "examples", "encrypted") for kind in ("release", "debug"))
+    return release if os.path.exists(release) else debug
+
+
 def run():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    example = os.path.join(servers.repository(), "target", "release", "examples", "encrypted")
-    parser.add_argument("--program", default=example, help="the example `encrypted` of rookeeper-client, built with its feature tls")
+    parser.add_argument("--program", default=built_example(), help="the example `encrypted` of rookeeper-client, built with its feature tls")
     program = os.path.abspath(parser.parse_args().program)
     report = Report("our client over TLS against java")
     with tempfile.TemporaryDirectory(prefix="rookeeper-interop-") as folder:
