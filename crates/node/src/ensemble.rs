@@ -11,6 +11,7 @@
 //! - The window never has a hole (ZOOKEEPER-4925).
 //! - [`Effect::Apply`] is performed before the next input is handed in: what is judged then is judged against it.
 
+pub mod batch;
 pub mod effect;
 mod following;
 pub mod holding_back;

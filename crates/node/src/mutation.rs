@@ -12,6 +12,8 @@ pub enum Mutation {
     ClientAheadAdmitted,
     /// Sessions live a quarter of their time.
     SessionsExpireEarly,
+    /// What is committed is applied after the next input was judged.
+    JudgedBeforeApplied,
 }
 
 rookeeper_proto::mutation_switch!(Mutation);

@@ -24,7 +24,8 @@ use parking_lot::Mutex;
 use rookeeper_database::database::Database;
 use rookeeper_node::delivery::{self, Deliveries};
 use rookeeper_node::effect::{Committed, Effect, Notice};
-use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
+use rookeeper_node::ensemble::batch::Batch;
+use rookeeper_node::ensemble::effect::MemberInput;
 use rookeeper_node::input::{Input, Now};
 use rookeeper_node::sessions::Sessions;
 use rookeeper_node::standalone::Standalone;
@@ -165,9 +166,7 @@ pub type Ended = Result<(), DriverError>;
 struct Turn {
     messages: Vec<Message>,
     effects: Vec<Effect>,
-    member_effects: Vec<MemberEffect>,
-    /// Some of them change the tree.
-    unapplied: bool,
+    batch: Batch,
     /// What answers effects that were performed.
     answers: VecDeque<MemberInput>,
     /// When this turn began.
@@ -206,8 +205,7 @@ impl Driver {
         let mut turn = Turn {
             messages: Vec::new(),
             effects: Vec::new(),
-            member_effects: Vec::new(),
-            unapplied: false,
+            batch: Batch::default(),
             answers: VecDeque::new(),
             now: self.clock.now(),
             to_apply: Vec::new(),

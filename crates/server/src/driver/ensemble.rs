@@ -146,7 +146,7 @@ impl Driver {
     pub(super) fn begin(&mut self, turn: &mut Turn) -> Ended {
         if let Part::Ensemble(ensemble) = &mut self.part {
             self.inbox.hang_bell().map_err(DriverError::Bell)?;
-            turn.member_effects.append(&mut ensemble.first);
+            turn.batch.append(&mut ensemble.first);
         }
         self.perform(turn)
     }
@@ -374,25 +374,17 @@ impl Driver {
 
     /// Hands one input to the member; what is committed is applied first, where the member may look at it.
     pub(super) fn hear(&mut self, input: MemberInput, turn: &mut Turn) -> Ended {
-        if turn.unapplied && input.looks_at_tree() {
+        if turn.batch.goes_before(&input) {
             self.perform(turn)?;
         }
         let Part::Ensemble(ensemble) = &mut self.part else {
             return Ok(());
         };
-        let (now, before) = (turn.now, turn.member_effects.len());
         let tree = self.replica.tree.read();
-        ensemble
-            .member
-            .handle(&tree, now, input, &mut turn.member_effects);
+        let member = &mut ensemble.member;
+        let at_once = turn.batch.hand_in(member, &tree, turn.now, input);
         drop(tree);
-        let mut occupied = false;
-        for effect in turn.member_effects.iter().skip(before) {
-            turn.unapplied |= effect.changes_tree();
-            occupied |= effect.comes_first();
-        }
-        // Some effects make the driver busy, and then nothing else may be handed in.
-        if occupied {
+        if at_once {
             self.perform(turn)?;
         }
         Ok(())

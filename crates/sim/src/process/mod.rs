@@ -16,6 +16,7 @@ mod telling;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use rookeeper_node::ensemble::batch::Batch;
 use rookeeper_node::ensemble::effect::{MemberEffect, MemberInput};
 use rookeeper_node::ensemble::{Member, MemberConfig, Standing};
 use rookeeper_node::input::{ConnId, Input, Now};
@@ -87,6 +88,8 @@ struct Joining {
 pub(crate) struct Process {
     who: Who,
     member: Member,
+    /// What it wants, and is performed at the end of the turn.
+    batch: Batch,
     tree: Tree,
     watches: WatchTable,
     store: Store,
@@ -156,6 +159,7 @@ impl Process {
         let mut process = Self {
             who,
             member,
+            batch: Batch::default(),
             tree,
             watches: WatchTable::new(0),
             store,
@@ -270,6 +274,7 @@ impl Process {
             };
             self.handle(input, scene)?;
         }
+        self.perform_batch(scene)?;
         if !self.inbox.is_empty() {
             self.call(scene);
         }
@@ -279,13 +284,25 @@ impl Process {
     }
 
     fn handle(&mut self, input: MemberInput, scene: &mut Scene) -> Result<(), Death> {
+        if self.batch.goes_before(&input) {
+            self.perform_batch(scene)?;
+        }
         let Some(input) = self.keep_back(input) else {
             return Ok(());
         };
         let now = now(self.clocks, scene.now);
-        let mut effects = Vec::new();
-        self.member.handle(&self.tree, now, input, &mut effects);
-        self.perform_all(effects, scene)
+        let member = &mut self.member;
+        match self.batch.hand_in(member, &self.tree, now, input) {
+            true => self.perform_batch(scene),
+            false => Ok(()),
+        }
+    }
+
+    fn perform_batch(&mut self, scene: &mut Scene) -> Result<(), Death> {
+        let effects = self.batch.take();
+        self.perform_all(effects, scene)?;
+        self.batch.performed(Vec::new());
+        Ok(())
     }
 
     fn perform_all(

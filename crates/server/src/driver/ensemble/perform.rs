@@ -29,7 +29,7 @@ impl Driver {
             return Ok(());
         }
         loop {
-            let mut effects = std::mem::take(&mut turn.member_effects);
+            let mut effects = turn.batch.take();
             for effect in effects.drain(..) {
                 if let Some(answer) = self.perform_for_member(effect, turn)? {
                     turn.answers.push_back(answer);
@@ -40,17 +40,15 @@ impl Driver {
                 self.send();
             }
             self.apply(turn);
-            turn.unapplied = false;
-            turn.member_effects = effects;
+            turn.batch.performed(effects);
             let Some(answer) = turn.answers.pop_front() else {
                 break;
             };
             let (replica, now) = (Arc::clone(&self.replica), self.clock.now());
             if let Some(ensemble) = self.ensemble() {
-                let tree = replica.tree.read();
-                ensemble
-                    .member
-                    .handle(&tree, now, answer, &mut turn.member_effects);
+                let (tree, member) = (replica.tree.read(), &mut ensemble.member);
+                // What that brings is performed next in any case.
+                let _ = turn.batch.hand_in(member, &tree, now, answer);
             }
         }
         Ok(())
