@@ -31,7 +31,7 @@ struct Launcher {
 fn free_ports() -> u16 {
     let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
     let begins = |first: &u16| (*first..first + 3 * MEMBERS).all(|port| is_free(&port));
-    let offset = u16::try_from(std::process::id() % 1000).unwrap() * 20;
+    let offset = u16::try_from(std::process::id() % 600).unwrap() * 20;
     (20_000 + offset..60_000).step_by(20).find(begins).unwrap()
 }
 

@@ -9,6 +9,7 @@
     reason = "a test with real sockets: a failure is its result"
 )]
 
+mod ports;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use ports::free_ports;
 use raw::*;
 use rookeeper_proto::ids::{ServerId, Zxid};
 use rookeeper_proto::packet::from_leader::FromLeader;
@@ -44,15 +46,6 @@ struct Ensemble {
     /// Where learners go.
     quorum_ports: BTreeMap<u16, u16>,
     running: BTreeMap<u16, Server>,
-}
-
-/// Ports that nobody has now.
-fn free_ports(count: usize) -> Vec<u16> {
-    let sockets: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
-    sockets.iter().map(port).collect()
 }
 
 impl Ensemble {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::ports::free_ports;
 use super::{builder, soon};
 
 const MEMBERS: u16 = 3;
@@ -154,13 +155,4 @@ impl Resolve for LeaderFirst {
         let addresses = leader.map_or_else(|| self.all.clone(), |leader| vec![leader]);
         Box::pin(async move { Ok(addresses) })
     }
-}
-
-/// Ports that nobody has now.
-fn free_ports(count: usize) -> Vec<u16> {
-    let sockets: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let port = |socket: &TcpListener| socket.local_addr().unwrap().port();
-    sockets.iter().map(port).collect()
 }

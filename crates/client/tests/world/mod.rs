@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod ensemble;
+#[path = "../../../server/tests/ports/mod.rs"]
+pub mod ports;
 pub mod services;
 pub mod wire;
 
@@ -155,10 +157,7 @@ fn settings(dir: &Path, address: SocketAddr, tick_ms: u32, words: &[String]) -> 
 
 /// An address that nobody has now.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    SocketAddr::from(([127, 0, 0, 1], ports::free_ports(1)[0]))
 }
 
 /// Waits until `path` has so many children, and gives their names in order.
