@@ -247,7 +247,7 @@ impl ClientConn<'_> {
     /// that waits for one answer.
     fn open_mailbox(&mut self) {
         let idle = self.output.is_empty() && !self.unfinished && !self.stale;
-        if idle && self.conversation.outstanding() <= 1 {
+        if idle && self.conversation.in_flight() == 1 && self.conversation.outstanding() == 1 {
             self.connection.mailbox.open();
             self.is_open = true;
         }
