@@ -9,7 +9,7 @@
 //!   (ZOOKEEPER-2845).
 //! - One role at a time; nothing of a role before reaches the next (ZOOKEEPER-4712).
 //! - The window never has a hole (ZOOKEEPER-4925).
-//! - [`Effect::Apply`] is performed before the next input is handed in: what is judged then is judged against it.
+//! - [`Effect::Apply`] is performed before the next input that looks at the tree, as [`batch`] says: what is judged is judged against it.
 
 pub mod batch;
 pub mod effect;

@@ -116,7 +116,8 @@ impl MemberInput {
 /// One thing to do.
 #[derive(Debug)]
 pub enum MemberEffect {
-    /// What a standalone server would want too. [`Effect::Apply`] must be performed before the next input is handed in.
+    /// What a standalone server would want too. [`Effect::Apply`] must be performed before the next input that
+    /// [looks at the tree](MemberInput::looks_at_tree).
     Local(Effect),
     /// Tell a server whom this one votes for.
     Ballot {

@@ -4,7 +4,7 @@
 //! connections of its clients, [`peers`] those to other servers. What does not: what breaks, and when.
 //!
 //! Invariants, those of every driver:
-//! - Effects are performed in order, and a transaction is applied before the next input is handed in.
+//! - Effects are performed in order, and a transaction is applied before the next input that looks at the tree.
 //! - `Synced` is told after the disk has confirmed every record up to there.
 //! - After the first failure of the disk nothing is said any more.
 
